@@ -1,17 +1,21 @@
-"""Check the documents: every relative link has a target, and the README's Python runs."""
+"""Check the documents, without building the site: links have targets, and pages are easy to skim.
+
+Every relative link and anchor has a target. Every page of the site is in a table of contents, and begins with a
+sentence. No cell of a table is a paragraph. tests/test_code_blocks.py runs the code.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BEGINNING = re.compile(r"# .+\n\n(?!```|<!--|[#|-])")
+CELL_CHARS = 200
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -33,31 +37,37 @@ def leads(document: Path, link: str) -> bool:
     return anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def run_python(document: Path) -> list[str]:
-    """Run the Python blocks of a document, each in its own home, and return the failures."""
-    problems = []
-    for language, code in CODE.findall(document.read_text(encoding="utf-8")):
-        if language != "python":
-            continue
-        with tempfile.TemporaryDirectory() as home:
-            environment = {**os.environ, "HOME": home, "USERPROFILE": home}
-            done = subprocess.run(  # noqa: S603 - our own document
-                [sys.executable, "-W", "error", "-c", code],
-                env=environment,
-                capture_output=True,
-                encoding="utf-8",
-                timeout=120,
-                check=False,
-            )
-        if done.returncode or done.stderr:
-            problems.append(f"{document.name}: its Python fails:\n{done.stderr}")
+def orphans() -> list[str]:
+    """Return the pages that no table of contents names, except the first page."""
+    listed = {ROOT / "docs" / "index.md"}
+    for page in ROOT.glob("docs/**/*.md"):
+        for entries in TOCTREE.findall(page.read_text(encoding="utf-8")):
+            for entry in entries.splitlines():
+                if entry and not entry.startswith(":"):
+                    listed.update(page.parent.glob(f"{entry}.md"))
+    return [f"{page.relative_to(ROOT)}: add it to docs/index.md" for page in {*ROOT.glob("docs/**/*.md")} - listed]
+
+
+def hard_to_skim(page: Path) -> list[str]:
+    """Return what makes a page hard to skim."""
+    text = page.read_text(encoding="utf-8")
+    name = page.relative_to(ROOT)
+    problems = [] if BEGINNING.match(text) else [f"{name}: begin with a title and a sentence for the reader"]
+    for number, line in enumerate(text.splitlines(), 1):
+        cells = re.split(r"(?<!\\)\|", LINK.sub("]", line)) if line.startswith("|") else []
+        problems += [
+            f"{name}:{number}: a cell has {len(cell)} characters; put what is over {CELL_CHARS} below the table"
+            for cell in cells
+            if len(cell) > CELL_CHARS
+        ]
     return problems
 
 
 def main() -> int:
-    documents = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    documents = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob(".github/*.md")])
     problems = [f"{document.relative_to(ROOT)}: {link}" for document in documents for link in broken_links(document)]
-    problems += run_python(ROOT / "README.md")
+    problems += orphans()
+    problems += [problem for page in sorted(ROOT.glob("docs/**/*.md")) for problem in hard_to_skim(page)]
     print("\n".join(problems) or f"{len(documents)} documents are in order")
     return bool(problems)
 

@@ -55,7 +55,7 @@ def searching(memory: memcrdt.Memory, count: int) -> None:
 
 def other_machine(home: str, pipe: Connection) -> None:
     """Run the other process: pair, serve, and report when it finds each text that it receives."""
-    with memcrdt.open(home) as memory:
+    with memcrdt.open(home, embedder="static") as memory:
         pipe.send(memory.store.device)
         Peers(memory.store).accept(pipe.recv())
         asyncio.run(_serve(memory, pipe))
@@ -119,7 +119,7 @@ def main() -> None:
     asked = parser.parse_args()
     print(machine())
     texts = list(sentences(asked.memories))
-    with tempfile.TemporaryDirectory() as folder, memcrdt.open(Path(folder) / "here") as memory:
+    with tempfile.TemporaryDirectory() as folder, memcrdt.open(Path(folder) / "here", embedder="static") as memory:
         adding(memory, texts, asked.adds)
         searching(memory, asked.adds)
         asyncio.run(syncing(memory, str(Path(folder) / "there"), asked.adds))

@@ -30,6 +30,7 @@ import memcrdt
 from memcrdt.model import limits
 from memcrdt.model.requests import UpdateRequest, check_update
 from memcrdt.store import changes
+from memcrdt.store.store import in_file
 from memcrdt.store.transaction import Transaction
 
 MEMORIES = 1_000
@@ -121,7 +122,7 @@ def measure(root: Path, name: str, change: Change, count: int) -> None:
         with thread(memory) as while_changing:
             changed(memory, ids, change, count)
         spent = time.perf_counter() - begun
-        grown = memory.store.path.stat().st_size
+        grown = in_file(memory.store).path.stat().st_size
         with reader(root / name) as longest_s, thread(memory) as while_folding:
             begun = time.perf_counter()
             memory.compact()

@@ -34,16 +34,23 @@ from memcrdt.store.membership.peers import Peers
 
 _MEMBER = "M" * 52
 _ROOT = b"\x08memories"
-_WITHOUT_REASON = 10
+_WITHOUT_REASON = (10, 400)  # times: fewer and more than are written again at once
 _CHAIN, _BESIDE = 20_000, 3_000  # writes of one key
+_TINY = 240_000  # registers in one update of 5 MB
+_TURNS = 12  # updates that follow each other, so that enough searches happen meanwhile
 _KEYS, _ADDS, _REVOCATIONS = 4, 900, 100
 
 
 def measure_data(memory: Memory) -> None:
-    """Measure every attack and print one line for each."""
+    """Measure every attack and print one line for each, and one for searches alone."""
+    _measure(memory, "nothing", partial(_pause, 5.0))
     for name, update, shard in _updates():
         _measure(memory, f"{name}, {len(update):,} bytes", partial(_apply, memory, shard, update))
-    _measure(memory, f"{_WITHOUT_REASON} times: delete everything in a shard", partial(_delete_everything, memory))
+    for name, of in (("writes of one key", _of_one_key), ("updates of tiny registers", _of_tiny_registers)):
+        updates = list(map(of, range(_TURNS)))
+        _measure(memory, f"{_TURNS} {name}, {sum(map(len, updates)):,} bytes", partial(_apply_all, memory, updates))
+    for count in _WITHOUT_REASON:
+        _measure(memory, f"{count} times: delete everything in a shard", partial(_delete_everything, memory, count))
     _measure(memory, "the next clock of the client id of the device, claimed", partial(_claim, memory))
     _measure_statements(memory)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +59,7 @@ def measure_data(memory: Memory) -> None:
 
 
 def _measure(memory: Memory, name: str, work: Callable[[], str]) -> None:
-    """Do the work while another thread searches. Print the result, the time, and the longest search."""
+    """Do the work while another thread searches. Print the result, the time, and how long searches took."""
     waits, ended = [0.0], threading.Event()
 
     def search() -> None:
@@ -70,9 +77,17 @@ def _measure(memory: Memory, name: str, work: Callable[[], str]) -> None:
     took, used = time.perf_counter() - start, time.thread_time() - used
     ended.set()
     searching.join()
+    p99_s = sorted(waits)[int(len(waits) * 0.99)]
     print(
-        f"{name}: {result} in {used:.2f} s of processor ({took:.2f} s); longest search {max(waits):.2f} s", flush=True
+        f"{name}: {result} in {used:.2f} s of processor ({took:.2f} s); {len(waits) - 1} searches,"
+        f" p99 {p99_s * 1e3:.0f} ms, longest {max(waits) * 1e3:.0f} ms",
+        flush=True,
     )
+
+
+def _pause(seconds: float) -> str:
+    time.sleep(seconds)
+    return "done"
 
 
 def _updates() -> list[tuple[str, bytes, int]]:
@@ -87,7 +102,7 @@ def _updates() -> list[tuple[str, bytes, int]]:
         ),
         ("the last shard", _of_clients(range(1)), limits.SHARDS - 1),
         ("a register of 16 MiB", huge, 0),
-        (f"{_CHAIN:,} and {_BESIDE:,} writes of one key", _of_one_key(), 0),
+        (f"{_CHAIN:,} and {_BESIDE:,} writes of one key", _of_one_key(0), 0),
     ]
 
 
@@ -96,32 +111,53 @@ def _of_clients(clients: Iterable[int]) -> bytes:
     return varuint(len(blocks)) + b"".join(blocks) + b"\x00"
 
 
-def _of_one_key() -> bytes:
+def _of_one_key(number: int) -> bytes:
     """Return an update with a chain of writes by one client, and writes beside it by another."""
-    first = b"\x28\x01" + _ROOT + b"\x01k\x01\x7e"
-    chain = b"".join(b"\xa8\x09" + varuint(clock) + b"\x01\x7e" for clock in range(_CHAIN - 1))
-    beside = b"\xa8\x09" + varuint(_CHAIN - 1) + b"\x01\x7e" + first * _BESIDE
+    chained, other = varuint(1_000 + 2 * number), varuint(1_001 + 2 * number)
+    first = _item(f"k{number}")
+    chain = b"".join(b"\xa8" + chained + varuint(clock) + b"\x01\x7e" for clock in range(_CHAIN - 1))
+    beside = b"\xa8" + chained + varuint(_CHAIN - 1) + b"\x01\x7e" + first * _BESIDE
     return (
-        b"\x02" + varuint(_BESIDE + 1) + b"\x0a\x00" + beside + varuint(_CHAIN) + b"\x09\x00" + first + chain + b"\x00"
+        b"\x02"
+        + (varuint(_BESIDE + 1) + other + b"\x00" + beside)
+        + (varuint(_CHAIN) + chained + b"\x00" + first + chain)
+        + b"\x00"
     )
+
+
+def _of_tiny_registers(number: int) -> bytes:
+    """Return an update with registers that take much more memory than bytes."""
+    items = b"".join(_item(f"{number}-{register}") for register in range(_TINY))
+    return b"\x01" + varuint(_TINY) + varuint(2_000 + number) + b"\x00" + items + b"\x00"
+
+
+def _item(key: str) -> bytes:
+    """Return a block that writes null to a key of the root map."""
+    return b"\x28\x01" + _ROOT + varuint(len(key)) + key.encode() + b"\x01\x7e"
 
 
 def _apply(memory: Memory, shard: int, update: bytes) -> str:
     found = StoreReplica(memory.store).apply(memory.space("personal").id(), shard, update, _MEMBER)
-    return {"applied": "taken", "ahead": "refused", "full": "refused"}.get(found.status, found.status)
+    return {"applied": "taken", "later": "refused", "full": "refused"}.get(found.status, found.status)
 
 
-def _delete_everything(memory: Memory) -> str:
-    """Delete all registers of a full shard, without a tombstone: the device writes them again, each time."""
+def _apply_all(memory: Memory, updates: list[bytes]) -> str:
+    """Send updates to eight shards in turn."""
+    results = [_apply(memory, number % 8, update) for number, update in enumerate(updates)]
+    return f"{results.count('taken')} taken, {results.count('refused')} refused"
+
+
+def _delete_everything(memory: Memory, times: int) -> str:
+    """Delete all registers of a full shard, without a tombstone: the device writes them again, up to its limit."""
     replica, space, shard, size = StoreReplica(memory.store), memory.space("personal").id(), 1, 0
-    count = memory.count()
-    for _ in range(_WITHOUT_REASON):
+    count, taken = memory.count(), 0
+    for _ in range(times):
         known = replica.state_vector(space, shard)
         deletes = (varuint(client) + b"\x01\x00" + varuint(clock) for client, clock in known.items())
         update = b"\x00" + varuint(len(known)) + b"".join(deletes)
         size = max(size, len(update))
-        _apply(memory, shard, update)
-    return f"with up to {size:,} bytes each; {count - memory.count()} memories are gone"
+        taken += replica.apply(space, shard, update, _MEMBER).status == "applied"
+    return f"with up to {size:,} bytes each; {taken} were taken; {count - memory.count()} memories are gone"
 
 
 def _claim(memory: Memory) -> str:

@@ -13,9 +13,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -23,26 +22,9 @@ from corpus import sentences
 from figures import machine
 
 import memcrdt
+from memcrdt.store.indexer import NoIndex
 
 KINDS = ("no index", "full text", "full text and static vectors")
-
-
-class NoIndex:
-    """An Indexer that keeps nothing."""
-
-    def prepare(self, texts: Sequence[str], given: object = None) -> None: ...
-
-    def replace(self, db: Any, removed: Any, added: Any, prepared: Any) -> None: ...
-
-    def committed(self) -> None: ...
-
-    def clear(self, db: Any) -> None: ...
-
-    def erase_removed(self, db: Any) -> bool:
-        return False
-
-    def problems(self, db: Any) -> Iterator[str]:
-        return iter(())
 
 
 def opened(home: Path, kind: str) -> memcrdt.Memory:

@@ -2,6 +2,8 @@
 
     python benchmarks/retrieval.py --data locomo10.json --embedder static
     python benchmarks/retrieval.py --own --embedder none
+    python benchmarks/retrieval.py --languages --embedder none
+    python benchmarks/retrieval.py --own --reranker FOLDER
 
 Each turn is one memory ("Speaker: text", with " [caption]" if it has one), its session is the scope
 conversation/session_K, and each conversation has a store of its own. Fraction recall@k is the share of a question's
@@ -33,12 +35,13 @@ from pathlib import Path
 from typing import Any
 
 import memcrdt
-from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.worker import EmbeddingWorker
+from memcrdt import config
 
 OWN = Path(__file__).with_name("facts.json")
+LANGUAGES = Path(__file__).with_name("languages.json")
 DEPTHS = (5, 10)
 LEAST = (0.3, 0.5, 0.7, 0.9)
+RERANK_MS = 60_000  # the most that a search allows
 STRANGE = 50  # questions that a conversation gets from each other one
 NO_ANSWER = "no answer"
 WRONG_PERSON = "5"
@@ -128,22 +131,33 @@ def own() -> Iterator[Case]:
     yield Case("facts", items, [*asked, *(Question(q, frozenset(), NO_ANSWER) for q in data["unanswerable"])])
 
 
+def languages() -> Iterator[Case]:
+    """Yield a case for each language: its questions, in one store with the facts in all languages."""
+    data = json.loads(LANGUAGES.read_text("utf-8"))
+    items = {f"{name} {n}": {"text": fact} for name, facts in data.items() for n, (fact, _) in enumerate(facts)}
+    for name, facts in data.items():
+        asked = [Question(asks, frozenset({f"{name} {n}"}), "of a language") for n, (_, asks) in enumerate(facts)]
+        yield Case(name, items, asked)
+
+
 Scores = dict[str, list[float]]
 
 
 def run(
-    cases: Iterable[Case], embedder: Any, **options: Any
+    cases: Iterable[Case], embedder: Any, reranker: str | None = None
 ) -> tuple[dict[str, dict[str, Tally]], list[float], Scores]:
-    """Return tallies by case and category, the seconds of each search, and the best scores by category."""
+    """Return tallies by case and category, the seconds of each search, and the best scores by category.
+
+    A reranker reads the best of each search without a deadline.
+    """
+    options: dict[str, Any] = {"rerank": True, "rerank_ms": RERANK_MS} if reranker else {}
     tallies: dict[str, dict[str, Tally]] = {}
     seconds: list[float] = []
     scores: Scores = defaultdict(list)
     for case in cases:
-        with tempfile.TemporaryDirectory() as home, memcrdt.open(home, embedder=embedder) as memory:
+        with tempfile.TemporaryDirectory() as home, _opened(home, embedder, reranker) as memory:
             ids = dict(zip(memory.add_many(list(case.items.values())), case.items, strict=True))
-            index = memory.store.indexer
-            assert isinstance(index, SearchIndex)
-            EmbeddingWorker(memory.store, index).drain()
+            memory.wait_indexed()
             by_category = tallies.setdefault(case.name, defaultdict(Tally))
             for question in case.questions:
                 started = time.perf_counter()
@@ -155,6 +169,12 @@ def run(
                 if question.evidence:
                     by_category[question.category].add(ranks, len(question.evidence))
     return tallies, seconds, scores
+
+
+def _opened(home: str, embedder: Any, reranker: str | None) -> memcrdt.Memory:
+    if reranker:
+        config.change(Path(home), "reranker", reranker)
+    return memcrdt.open(home, embedder=embedder)
 
 
 def united(tallies: Iterable[Tally]) -> Tally:
@@ -170,14 +190,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, help="a file in LoCoMo's format")
     parser.add_argument("--own", action="store_true", help="measure on the project's own facts")
-    parser.add_argument("--embedder", default="static", help="static, none, a model's name or a folder")
+    parser.add_argument("--languages", action="store_true", help="measure on twelve facts in each of eight languages")
+    parser.add_argument("--embedder", default="auto", help="auto, static, none, a model's name or a folder")
+    parser.add_argument("--reranker", help="a folder or the name of a cross-encoder that reads the best results again")
     arguments = parser.parse_args()
-    if not arguments.data and not arguments.own:
-        parser.error("name a file with --data, or give --own")
-    cases = own() if arguments.own else locomo(arguments.data)
-    tallies, seconds, scores = run(cases, arguments.embedder)
+    if not (arguments.data or arguments.own or arguments.languages):
+        parser.error("name a file with --data, or give --own or --languages")
+    cases = own() if arguments.own else languages() if arguments.languages else locomo(arguments.data)
+    tallies, seconds, scores = run(cases, arguments.embedder, arguments.reranker)
     seconds.sort()
-    print(f"memcrdt {sys.version.split()[0]} embedder={arguments.embedder}  (recall in %)")
+    print(
+        f"memcrdt {sys.version.split()[0]} embedder={arguments.embedder} reranker={arguments.reranker}  (recall in %)"
+    )
     print(
         f"{'':<24}{'n':>6}" + "".join(f"{f'{k}@{d}':>13}" for d in DEPTHS for k in ("fraction", "any")) + f"{'MRR':>9}"
     )

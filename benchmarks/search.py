@@ -1,25 +1,36 @@
 """Measure the search: latency, cold start, memory and the share of exact neighbours, by number of memories.
 
-    python benchmarks/search.py --memories 100000 [--home FOLDER]
+    python benchmarks/search.py --memories 100000 [--home FOLDER] [--queries FILE] [--profile]
 
 Each memory has about 20 English words, drawn by Zipf's law from the shipped tokenizer's vocabulary, which is in the
-order of frequency. Every hundredth is in the scope project/rare, and a single memory has the tag "single". A query is
-six words of a random memory. With --home the store is kept and used again.
+order of frequency. Every hundredth is in the scope project/rare, one of twenty in project/part, and a single memory has
+the tag "single". A query is six words of a random memory, or a line of the file. With --home the store is kept and used
+again. --profile prints the functions that take most of the time.
+
+The baseline is a search that anybody would write with the same SQLite, FTS5, sqlite-vec and embedder
+(bare_sqlite.py), in the same process. Both searches take each query in turn, so the ratio holds on a busy machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
+import pstats
 import random
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import resources
 from itertools import islice
+from pathlib import Path
 from typing import Any, cast
+
+from bare_sqlite import copy_of
 
 import memcrdt
 from memcrdt.memory.memory import Memory
@@ -29,7 +40,7 @@ BATCH = 10_000
 COLD = """
 import time; start = time.perf_counter()
 import memcrdt, sys
-with memcrdt.open(sys.argv[1]) as memory:
+with memcrdt.open(sys.argv[1], embedder="static") as memory:
     memory.search(sys.argv[2])
     took = time.perf_counter() - start
     with open("/proc/self/status") as status:
@@ -68,7 +79,7 @@ def build(memory: Memory, count: int) -> float:
         memory.add_many(
             {
                 "text": text,
-                "scope": "project/rare" if n % 100 == 0 else "project/all",
+                "scope": "project/rare" if n % 100 == 0 else "project/part" if n % 20 == 1 else "project/all",
                 "tags": ["single"] if n == 4321 else [],
             }
             for n, text in enumerate(batch, here + added)
@@ -78,15 +89,49 @@ def build(memory: Memory, count: int) -> float:
 
 
 def measure(search: Callable[[str], Any], queries: list[str]) -> str:
+    return _figures(_timed([search], queries)[0])
+
+
+def compare(memory: Memory, home: str, queries: list[str]) -> None:
+    """Print the times of our search, the same in one scope of twenty, and the bare baseline, and their ratios."""
+    with copy_of(memory, Path(home, "bare.db")) as bare:
+        narrow = partial(memory.search, scope="project/part")
+        ours, narrowed, theirs = _timed([memory.search, narrow, bare.search], queries)
+    print(f"hybrid                  {_figures(ours)}")
+    print(f"one in twenty by scope  {_figures(narrowed)}   {_ratio(narrowed, ours):.2f} of all")
+    print(f"bare SQLite with RRF    {_figures(theirs)}   hybrid takes {_ratio(ours, theirs):.2f} of it")
+
+
+def _timed(searches: list[Callable[[str], Any]], queries: list[str]) -> list[list[float]]:
+    """Return the milliseconds of each search for each query, in the order of the queries. They take turns."""
     for query in queries[:10]:
-        search(query)
-    seconds = []
+        for search in searches:
+            search(query)
+    taken: list[list[float]] = [[] for _ in searches]
     for query in queries[10:]:
-        started = time.perf_counter()
-        search(query)
-        seconds.append(1e3 * (time.perf_counter() - started))
-    seconds.sort()
-    return f"p50 {seconds[len(seconds) // 2]:7.2f} ms   p95 {seconds[int(len(seconds) * 0.95)]:7.2f} ms"
+        for search, milliseconds in zip(searches, taken, strict=True):
+            started = time.perf_counter()
+            search(query)
+            milliseconds.append(1e3 * (time.perf_counter() - started))
+    return taken
+
+
+def _figures(milliseconds: list[float]) -> str:
+    ordered = sorted(milliseconds)
+    return f"p50 {statistics.median(ordered):7.2f} ms   p95 {ordered[int(len(ordered) * 0.95)]:7.2f} ms"
+
+
+def _ratio(one: list[float], other: list[float]) -> float:
+    return statistics.median(one) / statistics.median(other)
+
+
+def profile(memory: Memory, queries: list[str]) -> None:
+    profiler = cProfile.Profile()
+    with profiler:
+        for query in queries:
+            memory.search(query)
+    print(f"profile of {len(queries)} queries")
+    pstats.Stats(profiler).sort_stats("tottime").print_stats(30)
 
 
 def recall(memory: Memory, queries: list[str]) -> float:
@@ -101,16 +146,17 @@ def recall(memory: Memory, queries: list[str]) -> float:
     assert isinstance(index, SearchIndex)
     found = 0
     with memory.store.reading() as db:
-        model = registry.in_use(db)["current"]
+        model = registry.in_use(db).current
+        assert model is not None
         embedder = index.embedders.get(model.name)
         assert embedder is not None
         rows = db.execute("SELECT passage, embedding FROM vectors WHERE model = ?", (model.model,)).fetchall()
         passages = np.array([row[0] for row in rows])
         vectors = np.frombuffer(b"".join(cast(bytes, row[1]) for row in rows), np.float32).reshape(len(rows), -1)
         for text in queries:
-            query = QueryVector(embedder.embed_query(text), model.model, 0.0)
+            query = QueryVector(embedder.embed_query(text), model, 0.0)
             exact = passages[np.argpartition(-(vectors @ query.vector), 10)[:10]]
-            near = nearest(db, query, index.candidates(model.model), None)
+            near = nearest(db, query, index.candidates(model.model), None, np.empty(0, np.int64)).cosines
             found += len(set(exact.tolist()) & set(near.passages[np.argsort(-near.scores)[:10]].tolist()))
     return found / (10 * len(queries))
 
@@ -125,31 +171,49 @@ def cold(home: str, query: str, runs: int = 5) -> str:
     return f"{seconds:.2f} s, peak {megabytes:.0f} MB"
 
 
-def run(home: str, count: int) -> None:
-    with memcrdt.open(home) as memory:
+def run(home: str, arguments: argparse.Namespace) -> None:
+    count = arguments.memories
+    with memcrdt.open(home, embedder="static") as memory:
         print(f"{count:,} memories; added {build(memory, count):,.0f}/s")
-        rng = random.Random(2)
-        sample = list(islice(texts(seed=1), min(count, 50_000)))
-        queries = [" ".join(rng.sample(rng.choice(sample).split(), 6)) for _ in range(QUERIES)]
-        print(f"hybrid                  {measure(memory.search, queries)}")
+        queries = read_queries(arguments.queries) if arguments.queries else drawn_queries(count)
+        compare(memory, home, queries)
         print(f"one of all by tag       {measure(lambda q: memory.search(q, tags=['single']), queries)}")
         print(f"one in a hundred        {measure(lambda q: memory.search(q, scope='project/rare'), queries)}")
         print(f"nearly all by scope     {measure(lambda q: memory.search(q, scope='project/all'), queries)}")
         if count <= 200_000:
             print(f"vectors: {recall(memory, queries[:100]):.4f} of the exact ten nearest")
+        if arguments.profile:
+            profile(memory, queries)
     print(f"cold start: {cold(home, queries[0])}")
+
+
+def drawn_queries(count: int) -> list[str]:
+    """Return queries of six words of a random memory."""
+    rng = random.Random(2)
+    sample = list(islice(texts(seed=1), min(count, 50_000)))
+    return [" ".join(rng.sample(rng.choice(sample).split(), 6)) for _ in range(QUERIES)]
+
+
+def read_queries(path: Path) -> list[str]:
+    """Return the lines of a file that are not empty."""
+    queries = [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
+    if len(queries) <= 10:
+        raise SystemExit(f"{path} has {len(queries)} queries; at least 11 are needed, because ten warm up")
+    return queries
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--memories", type=int, default=10_000)
     parser.add_argument("--home", help="a folder for the store; a temporary one by default")
+    parser.add_argument("--queries", type=Path, metavar="FILE", help="queries, one a line")
+    parser.add_argument("--profile", action="store_true", help="also print the functions that take most of the time")
     arguments = parser.parse_args()
     if arguments.home:
-        run(arguments.home, arguments.memories)
+        run(arguments.home, arguments)
     else:
         with tempfile.TemporaryDirectory() as home:
-            run(home, arguments.memories)
+            run(home, arguments)
 
 
 if __name__ == "__main__":

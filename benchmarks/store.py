@@ -23,6 +23,7 @@ import memcrdt
 from memcrdt.model import limits
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import compaction, log
+from memcrdt.store.store import in_file
 
 BATCH = 10_000
 OPENINGS = 15
@@ -38,7 +39,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * 4096 if sys.platform == "linux" else 0
 before = resident()
 begun = time.perf_counter()
-memory = memcrdt.open(sys.argv[1])
+memory = memcrdt.open(sys.argv[1], embedder="static")
 print(time.perf_counter() - begun, resident() - before)
 memory.close()
 """
@@ -55,13 +56,13 @@ def timed_adds(memory: memcrdt.Memory, texts: list[str]) -> list[float]:
 
 def rival(home: str, number: int, texts: list[str]) -> None:
     """Add as fast as possible, in another process."""
-    with memcrdt.open(home) as memory:
+    with memcrdt.open(home, embedder="static") as memory:
         timed_adds(memory, [f"{number}: {text}" for text in texts])
 
 
 def adding(root: Path, adds: int) -> None:
     texts = list(sentences(2 * adds))
-    with memcrdt.open(root / "adding") as memory:
+    with memcrdt.open(root / "adding", embedder="static") as memory:
         memory.add("the first one loads the embedder")
         print(f"durable add alone, p50 / p95            {p50_p95(timed_adds(memory, texts[:adds]))}")
         work = partial(rival, str(root / "adding"), texts=texts)
@@ -80,7 +81,7 @@ def adding(root: Path, adds: int) -> None:
 def sized(root: Path, size: int) -> None:
     home = root / str(size)
     texts = list(sentences(size))
-    with memcrdt.open(home) as memory:
+    with memcrdt.open(home, embedder="static") as memory:
         begun = time.perf_counter()
         for start in range(0, size, BATCH):
             memory.add_many(texts[start : start + BATCH], tags=["bench"])
@@ -105,19 +106,22 @@ def opening(home: Path) -> None:
 
 def loading(home: Path) -> None:
     """Measure loading the document of one full shard, and folding everything."""
-    with memcrdt.open(home) as memory:
+    with memcrdt.open(home, embedder="static") as memory:
         begun = time.perf_counter()
         with memory.store.documents() as (db, documents):
             documents.current(db, log.shard_row(db, 1))
         print(f"  first shard loaded                   {(time.perf_counter() - begun) * 1e3:.1f} ms")
         begun = time.perf_counter()
-        compaction.compact(memory.store)
+        compaction.compact(in_file(memory.store))
         print(f"  everything folded                    {time.perf_counter() - begun:.2f} s")
 
 
 def applying(root: Path, shards: int = 16) -> None:
     """Measure applying full shards from a peer, one update each."""
-    with memcrdt.open(root / "theirs") as theirs, memcrdt.open(root / "ours") as ours:
+    with (
+        memcrdt.open(root / "theirs", embedder="static") as theirs,
+        memcrdt.open(root / "ours", embedder="static") as ours,
+    ):
         theirs.add_many(list(sentences(limits.SHARD_BIRTHS * shards)), tags=["bench"])
         ours.add("the first one loads the embedder", space="local")
         source, target = StoreReplica(theirs.store), StoreReplica(ours.store)

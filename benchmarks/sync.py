@@ -28,9 +28,11 @@ from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.limits import SHARDS
+from memcrdt.net.identity import Identity
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.search import SearchIndex, make_embedder
 from memcrdt.search.searcher import Searcher
+from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.store import Store
 from memcrdt.sync.events import Committed, Known
@@ -38,7 +40,6 @@ from memcrdt.sync.gossip import Gossip
 from memcrdt.testing.fake_replica import FakeReplica
 from memcrdt.testing.simulator import NetworkConditions, SimulatedNode, Simulator
 
-A, B = "A" * 52, "B" * 52
 REACHED = 0.999  # of the nodes
 KNOWN = 50  # addresses that each node has
 
@@ -50,14 +51,19 @@ class Pair:
         self.sim = Simulator(1)
         self.sim.watch = self._count
         self.bytes = 0
-        self.memories = [_memory(folder / name[0], name) for name in (A, B)]
-        self.nodes: list[SimulatedNode] = []
-        for memory, other in zip(self.memories, (B, A), strict=True):
-            Peers(memory.store).accept(other)
-        for memory in self.memories:
-            self.nodes.append(_node(self.sim, memory))
+        signers = [Identity.load_or_create(folder / name) for name in ("here", "there")]
+        self.memories = [_memory(folder / signer.device_id[:8], signer.device_id) for signer in signers]
+        self._pair(signers)
+        self.nodes = [_node(self.sim, memory) for memory in self.memories]
         self.link = self.sim.connect(*self.nodes)
         self.sim.run(5)
+
+    def _pair(self, signers: list[Identity]) -> None:
+        here, there = self.memories
+        Members(there.store).join(Members(here.store).entries(["personal"])[0])
+        for memory, other, signer in zip(self.memories, reversed(signers), signers, strict=True):
+            Peers(memory.store).accept(other.device_id)
+            Members(memory.store).settle(signer, "")
 
     def part(self) -> None:
         self.sim.cut(self.link)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from memcrdt.memory.async_memory import AsyncMemory, OpeningMemory
     from memcrdt.memory.async_parts import (
         AsyncFiles,
+        AsyncMirrors,
         AsyncModels,
         AsyncScopedMemory,
         AsyncSpace,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from memcrdt.memory.files import Files
     from memcrdt.memory.forgetting import ForgetProgress, ForgetStatus
     from memcrdt.memory.memory import Memory
+    from memcrdt.memory.mirrors import MirrorReport, Mirrors
     from memcrdt.memory.models import Models
     from memcrdt.memory.pairing import AsyncInvitation, Invitation, InviteOptions, JoinOptions, PairedDevice
     from memcrdt.memory.retention import Budget
@@ -56,10 +58,13 @@ if TYPE_CHECKING:
     from memcrdt.memory.sync import Serving, Sync, SyncResult, SyncWarning
     from memcrdt.memory.tokens import YjsToken, YjsTokens
     from memcrdt.memory.transfer import ImportReport, RefusedLine
+    from memcrdt.mirror.records import MirrorInfo, MirrorLine
     from memcrdt.model.attributes import AddOptions, ScopedAddOptions, UpdateOptions
     from memcrdt.model.filters import Filters, Order, ScopedFilters
     from memcrdt.model.prompt import to_prompt
     from memcrdt.model.records import Change, Forgotten, Hit, Link, MemoryRecord, Page, Revision
+    from memcrdt.net.relay.rendezvous import RelayLimits
+    from memcrdt.net.relay.server import Relay, RelayOptions
     from memcrdt.node.node import Node, NodeStatus
     from memcrdt.paths import home_folder
     from memcrdt.search.embedders.catalog import KnownModel
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
     from memcrdt.search.searcher import SearchStatus
     from memcrdt.store.alarms import StoreAlarm
     from memcrdt.store.compaction import Compacted
+    from memcrdt.store.membership.relays import SpaceRelay
     from memcrdt.store.membership.sharing import SpaceMember
     from memcrdt.store.overview import SpaceStatus, Stats
     from memcrdt.store.recovery.doctor import DoctorReport
@@ -79,6 +85,7 @@ __all__ = [
     "AsyncFiles",
     "AsyncInvitation",
     "AsyncMemory",
+    "AsyncMirrors",
     "AsyncModels",
     "AsyncScopedMemory",
     "AsyncSpace",
@@ -113,6 +120,10 @@ __all__ = [
     "MemcrdtError",
     "Memory",
     "MemoryRecord",
+    "MirrorInfo",
+    "MirrorLine",
+    "MirrorReport",
+    "Mirrors",
     "ModelMissingError",
     "Models",
     "Node",
@@ -127,6 +138,9 @@ __all__ = [
     "ProtocolError",
     "ReadOnlyError",
     "RefusedLine",
+    "Relay",
+    "RelayLimits",
+    "RelayOptions",
     "RemoteProtocolError",
     "Revision",
     "SchemaError",
@@ -138,6 +152,7 @@ __all__ = [
     "Serving",
     "Space",
     "SpaceMember",
+    "SpaceRelay",
     "SpaceStatus",
     "StaleRevisionError",
     "Stats",
@@ -168,6 +183,7 @@ _HOMES = {
     "memcrdt.memory.async_memory": ("AsyncMemory", "OpeningMemory"),
     "memcrdt.memory.async_parts": (
         "AsyncFiles",
+        "AsyncMirrors",
         "AsyncModels",
         "AsyncScopedMemory",
         "AsyncSpace",
@@ -179,6 +195,7 @@ _HOMES = {
     "memcrdt.memory.files": ("Files",),
     "memcrdt.memory.forgetting": ("ForgetProgress", "ForgetStatus"),
     "memcrdt.memory.memory": ("Memory",),
+    "memcrdt.memory.mirrors": ("MirrorReport", "Mirrors"),
     "memcrdt.memory.models": ("Models",),
     "memcrdt.memory.pairing": ("AsyncInvitation", "Invitation", "InviteOptions", "JoinOptions", "PairedDevice"),
     "memcrdt.memory.retention": ("Budget",),
@@ -191,13 +208,17 @@ _HOMES = {
     "memcrdt.model.filters": ("Filters", "Order", "ScopedFilters"),
     "memcrdt.model.prompt": ("to_prompt",),
     "memcrdt.model.records": ("Change", "Forgotten", "Hit", "Link", "MemoryRecord", "Page", "Revision"),
+    "memcrdt.mirror.records": ("MirrorInfo", "MirrorLine"),
     "memcrdt.model.attributes": ("AddOptions", "ScopedAddOptions", "UpdateOptions"),
+    "memcrdt.net.relay.rendezvous": ("RelayLimits",),
+    "memcrdt.net.relay.server": ("Relay", "RelayOptions"),
     "memcrdt.node.node": ("Node", "NodeStatus"),
     "memcrdt.paths": ("home_folder",),
     "memcrdt.search.embedders.catalog": ("KnownModel",),
     "memcrdt.search.embedders.embedder": ("EmbedFunction", "Embedder"),
     "memcrdt.search.searcher": ("SearchStatus",),
     "memcrdt.store.compaction": ("Compacted",),
+    "memcrdt.store.membership.relays": ("SpaceRelay",),
     "memcrdt.store.membership.sharing": ("SpaceMember",),
     "memcrdt.store.alarms": ("StoreAlarm",),
     "memcrdt.store.overview": ("SpaceStatus", "Stats"),

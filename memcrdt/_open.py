@@ -21,11 +21,13 @@ from memcrdt.search.searcher import Searcher
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from memcrdt.hub.hub import Hub
     from memcrdt.memory.async_memory import OpeningMemory
     from memcrdt.memory.pairing import PairedDevice, PairOptions, WaitingCode
     from memcrdt.memory.sync import Network
     from memcrdt.search import SearchIndex
     from memcrdt.search.embedders.embedder import Embedder, EmbedFunction
+    from memcrdt.store.base import AnyStore
     from memcrdt.store.recovery.doctor import DoctorReport
     from memcrdt.store.store import Store
 
@@ -45,9 +47,10 @@ def open(  # noqa: A001 - the name of the public interface
         home: The folder with the store, the device key and config.toml. None takes $MEMCRDT_HOME, or the data folder
             of the platform. ":memory:" opens a new, empty memory that writes no file and cannot sync. Each call opens
             another one, and close() frees it.
-        embedder: `"static"` (shipped, no download), the name of a model of fastembed, a folder with a model, an
-            Embedder, a function from texts to vectors, or None to search by words only. Default: the setting of
-            config.toml.
+        embedder: `"auto"` (the shipped models: a static one at once, and a transformer as soon as it has embedded a
+            memory in the background), `"static"` (the static one alone), the name of a model of fastembed, a folder
+            with a model, an Embedder, a function from texts to vectors, or None to search by words only. Default: the
+            setting of config.toml, which is `"auto"`.
         device_name: The name that other devices see. Default: the setting of config.toml.
         read_only: Whether to refuse every write and create nothing. The home must exist.
         sync: Whether to sync with other devices in the background. The memory opens even if another program has the
@@ -72,6 +75,7 @@ def open(  # noqa: A001 - the name of the public interface
     from memcrdt.node.background import BackgroundNode
     from memcrdt.node.lock import holder
     from memcrdt.search import SearchIndex, make_embedder
+    from memcrdt.search.embedders.reranker import Reranker
     from memcrdt.store.file_setup import check_file
     from memcrdt.store.files import FILE
     from memcrdt.store.incarnation import StoreOptions
@@ -84,7 +88,9 @@ def open(  # noqa: A001 - the name of the public interface
         config = replace(config, device_name=check_name(device_name, "the device's name"))
     if port is not None:
         config = replace(config, port=check_port(port, "the port"))
-    index = SearchIndex(make_embedder(config.embedder if isinstance(embedder, EllipsisType) else embedder))
+    spec = config.embedder if isinstance(embedder, EllipsisType) else embedder
+    reranker = Reranker(config.reranker) if config.reranker else None
+    index = SearchIndex(make_embedder(spec, threads=config.embed_threads), reranker)
     if folder is None:
         if read_only:
             raise InputError(f"{IN_MEMORY} is a new, empty memory; open it for writing, or name a folder")
@@ -111,9 +117,25 @@ def store_in_memory(index: SearchIndex, **options: Any) -> Store:
     return Store(MemoryLocation(), device, index, StoreOptions(**options))
 
 
+def memory_of(hub: Hub) -> Memory:
+    """Return the memory of a hub, with all that needs no file and no network: a hub's network is memcrdt.hub.node.
+
+    Args:
+        hub: The open hub. Closing the memory closes its store.
+
+    Example:
+        >>> with Hub.open(address) as hub, memory_of(hub) as memory:  # doctest: +SKIP
+        ...     memory.search("when do we ship?", space="acme")
+    """
+    from memcrdt.memory.offline import Offline
+
+    config = replace(hub.config, budget_mb=0)  # the database is for its administrators to watch
+    return assembled(None, hub.store, hub.index, Offline, config)
+
+
 def assembled(
     folder: Path | None,
-    store: Store,
+    store: AnyStore,
     index: SearchIndex,
     network: Callable[[Memory], Network],
     config: Config,

@@ -6,18 +6,22 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
 from memcrdt.errors import InputError, StoreError
 from memcrdt.model.checks import check_label, check_name, check_port
 from memcrdt.model.ports import AUTO
+from memcrdt.model.relay_addresses import RELAYS, relay_address
 from memcrdt.paths import CONFIG_FILE, make_private
 
 FILE: Final = CONFIG_FILE
 FILE_BYTES: Final = 64 * 1024
 NUMBER_MAX: Final = 1_000_000_000
+EMBEDDER_VARIABLE: Final = "MEMCRDT_EMBEDDER"
+THREADS_MAX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,21 +32,27 @@ class Config:
         budget_mb: Maximum size of the store's file in MiB; 0 for no limit.
         forget_expired_days: Days after its expiry when a memory is forgotten by the device that it comes from; 0 for
             never.
-        embedder: The embedder, as `memcrdt.open(embedder=…)` takes it.
+        embedder: The embedder, as `memcrdt.open(embedder=…)` takes it. The default is $MEMCRDT_EMBEDDER, or "auto".
+        embed_threads: The number of threads that embed memories with the transformer of `auto`, in the background.
+        reranker: The name of a reranker of fastembed, or a folder with a cross-encoder; None for none.
         device_name: The name that other devices see; None for the name of the machine.
         mdns: Whether to announce this device and find other devices by multicast DNS.
         tailscale: Whether to ask the machines of the tailnet for other devices.
         port: The port to listen at; 0 for any free one, "auto" for 27380, or for another one if that is taken.
+        relays: The relays for devices that no direct path reaches, each as HOST:PORT, beside those of the spaces.
         capture: Whether the hooks of coding agents turn statements of the user into memories.
     """
 
     budget_mb: int = 4_096
     forget_expired_days: int = 30
-    embedder: str = "static"
+    embedder: str = field(default_factory=lambda: os.environ.get(EMBEDDER_VARIABLE) or "auto")
+    embed_threads: int = 1
+    reranker: str | None = None
     device_name: str | None = None
     mdns: bool = True
     tailscale: bool = True
     port: int | str = AUTO
+    relays: tuple[str, ...] = ()
     capture: bool = False
 
 
@@ -78,7 +88,7 @@ def written(home: Path) -> dict[str, Any]:
     return _checked(found, path)
 
 
-def change(home: Path, name: str, value: str | int) -> Config:
+def change(home: Path, name: str, value: str | int | Sequence[str]) -> Config:
     """Write one setting into the file and leave the rest of the file as it is.
 
     Args:
@@ -123,13 +133,30 @@ def _checked(found: dict[str, Any], path: Path) -> dict[str, Any]:
         value = found.get(name, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= NUMBER_MAX:
             raise InputError(f"{path}: {name} is {value!r}; give a whole number, or 0 to switch it off")
+    threads = found.get("embed_threads", 1)
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= THREADS_MAX:
+        raise InputError(f"{path}: embed_threads is {threads!r}; give a whole number from 1 to {THREADS_MAX}")
     for name in ("mdns", "tailscale", "capture"):
         if not isinstance(found.get(name, True), bool):
             raise InputError(f"{path}: {name} is {found[name]!r}; write true or false")
-    if "embedder" in found:
-        check_label(found["embedder"], f"{path}: embedder")
+    for name in ("embedder", "reranker"):
+        if name in found:
+            check_label(found[name], f"{path}: {name}")
     if "port" in found:
         check_port(found["port"], f"{path}: port")
+    if "relays" in found:
+        found = {**found, "relays": _checked_relays(found["relays"], path)}
     if "device_name" in found:
         check_name(found["device_name"], f"{path}: device_name")
     return found
+
+
+def _checked_relays(value: object, path: Path) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) > RELAYS:
+        raise InputError(
+            f'{path}: relays is {value!r}; give a list of up to {RELAYS} addresses, such as ["relay.example:27392"]'
+        )
+    try:
+        return tuple(map(relay_address, value))
+    except InputError as exc:
+        raise InputError(f"{path}: relays: {exc}") from exc

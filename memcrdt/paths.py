@@ -69,6 +69,13 @@ def _told_of_no_user() -> Iterator[None]:
         ) from exc
 
 
+def read_at_most(file: io.BufferedReader, most: int) -> bytes:
+    """Return the bytes of a regular file, or `most` of them. A reader allocates as much as it is asked for."""
+    size = min(os.fstat(file.fileno()).st_size, most)
+    data = file.read(min(size + 1, most))
+    return data if len(data) <= size else data + file.read(most - len(data))  # it has grown
+
+
 def make_private(folder: Path) -> None:
     """Create a folder and its missing parents for this user alone, whatever the umask. Raises OSError."""
     missing = [folder, *folder.parents]

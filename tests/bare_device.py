@@ -16,11 +16,12 @@ from memcrdt.model.values import Json
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store import changes, digests, log, meta, reads
 from memcrdt.store.incarnation import StoreOptions
+from memcrdt.store.indexer import Indexer, NoIndex
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.store import Store
 from memcrdt.store.views import COLUMNS
 from memcrdt.sync.replica import Applied
 from memcrdt.testing.faults import UNSYNCED
-from memcrdt.testing.indexers import PlainIndex
 
 ROUNDS = 8  # of exchanges: far more than necessary
 
@@ -31,8 +32,9 @@ class BareDevice:
     Commits are not synced to the disk, because these tests cut no power. That makes them faster.
     """
 
-    def __init__(self, home: Path, name: str, **options: Any) -> None:
+    def __init__(self, home: Path, name: str, *, indexer: Indexer | None = None, **options: Any) -> None:
         self.home = home
+        self.indexer = indexer or NoIndex()
         self.id = (name * 52)[:52]
         self.clock = 1_800_000_000_000
         self.options = StoreOptions(**{"clock": self._tick, "vfs": UNSYNCED.name, **options})
@@ -40,7 +42,7 @@ class BareDevice:
         self.open()
 
     def open(self) -> None:
-        self.store = Store(self.home, self.id, PlainIndex(), self.options)
+        self.store = Store(self.home, self.id, self.indexer, self.options)
         self.replica = StoreReplica(self.store)
 
     def close(self) -> None:
@@ -72,7 +74,7 @@ class BareDevice:
         self.store.commit(partial(changes.update, UpdateRequest(memory_id, edit)))
 
     def forget(self, *memory_ids: str) -> None:
-        def listed(db: apsw.Connection) -> list[reads.Place]:
+        def listed(db: SqlConnection) -> list[reads.Place]:
             return [place for memory_id in memory_ids for place in reads.places_of(db, memory_id)]
 
         self.store.commit(partial(changes.forget, listed))
@@ -162,7 +164,7 @@ def spoil_rows(db: apsw.Connection, table: str, where: str) -> None:
     )
 
 
-def dump(db: apsw.Connection) -> list[Any]:
+def dump(db: SqlConnection) -> list[Any]:
     """Return all view rows in order, without local numbers and rows of the log."""
     return [list(db.execute(sql)) for sql in _DUMPS]
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from memcrdt.config import EMBEDDER_VARIABLE
 from memcrdt.memory.memory import Memory
 from memcrdt.paths import STATE_VARIABLE
 from memcrdt.testing.memories import Clock, open_memory
@@ -27,6 +28,7 @@ settings.load_profile("memcrdt")
 def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep tests, and the processes that they start, from writing to the platform's own folders."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, EMBEDDER_VARIABLE, "static")  # the transformer of "auto" has tests of its own
         patch.setitem(os.environ, STATE_VARIABLE, str(tmp_path_factory.mktemp("state")))
         patch.setitem(os.environ, "XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         yield
@@ -68,3 +70,32 @@ def _memory(open_memory: OpenMemory) -> Memory:
 def _tiny_model(tmp_path: Path) -> Path:
     """Return a folder with a model of 16 dimensions and a few words, in the form that fastembed expects."""
     return write_tiny_model(tmp_path / "tiny", dim=16)
+
+
+@pytest.fixture(name="certificate")
+def _certificate(tmp_path: Path) -> Path:
+    """Return a self-signed certificate for localhost with its key, in one PEM file."""
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path / "certificate.pem"
+    encoding = serialization.Encoding.PEM
+    path.write_bytes(
+        key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(encoding)
+    )
+    return path

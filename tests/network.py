@@ -20,6 +20,7 @@ from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.node.driver import Driver, DriverParts
+from memcrdt.node.relayed import RelayPlan
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.peers import Peers
 from memcrdt.sync.gossip import Gossip
@@ -112,10 +113,10 @@ async def _pair(make_device: Callable[[str], Device]) -> tuple[Device, Device]:
 
 @pytest.fixture(name="eventually")
 def _eventually() -> Callable[[Callable[[], object]], object]:
-    """Wait until a condition is true, for up to ten seconds."""
+    """Wait until a condition is true, for up to half a minute: a busy machine is slow."""
 
     async def wait(condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110  arbitrary conditions have no event
                 await asyncio.sleep(0.005)
 
@@ -150,6 +151,7 @@ class Machine:
         self.ports: list[int | None] = []
         self.port_error: str | None = None
         self.incarnation = "incarnation"
+        self.relays: list[Address] = []
         self.driver: Driver | None = None
 
     @property
@@ -166,6 +168,7 @@ class Machine:
             introductions=Introductions(self.memory.store),
             change_signal=self.change_signal,
             incarnation=lambda: self.incarnation,
+            relays=lambda: RelayPlan(tuple(self.relays)),
         )
         self.driver = Driver(parts, [Address("127.0.0.1", port)], self.tell_port, must_listen=must_listen)
         await self.driver.start()

@@ -45,6 +45,10 @@ def test_settings_are_read(tmp_path: Path) -> None:
         ('device_name = "two\\nlines"', "cannot be typed"),
         (f'device_name = "{"x" * 201}"', "200"),
         ("embedder = 5", "embedder"),
+        ('relays = "relay.example"', "relays"),
+        ('relays = ["relay.example:port"]', "relays"),
+        ("relays = [5]", "relays"),
+        (f"relays = {['r'] * 5}", "up to 4"),
         ("budget_mb =", "not valid TOML"),
         ("a = " + "[" * 30_000, "nested too deeply"),
         ("# " + "x" * config.FILE_BYTES, "bytes"),
@@ -56,6 +60,13 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None
     with pytest.raises(InputError, match=named) as caught:
         config.load(tmp_path)
     assert config.FILE in str(caught.value)
+
+
+def test_relays_are_addresses(tmp_path: Path) -> None:
+    """Names and addresses, with and without a port. They are read in one form."""
+    relays = ("relay.example:27392", "192.0.2.1:27392", "[2001:db8::1]:443")
+    assert config.change(tmp_path, "relays", ["Relay.example", *relays[1:]]).relays == relays
+    assert config.load(tmp_path).relays == relays
 
 
 def test_changing_one_setting_leaves_the_rest(tmp_path: Path) -> None:
@@ -71,12 +82,33 @@ def test_changing_one_setting_leaves_the_rest(tmp_path: Path) -> None:
     assert config.load(tmp_path).budget_mb == 20
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def test_every_setting_is_documented_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
     """In docs/config.md."""
-    text = DOCS.read_text("utf-8")
+    monkeypatch.delenv(config.EMBEDDER_VARIABLE)
+    text, settings = DOCS.read_text("utf-8"), Config()
     for setting in fields(Config):
-        default = "unset" if setting.default is None else str(setting.default).lower()
+        value = getattr(settings, setting.name)
+        default = "unset" if value in (None, ()) else str(value).lower()
         assert f"| `{setting.name}` | {default} |" in text
+
+
+def test_an_environment_variable_is_the_default_of_the_embedder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A setting in the file goes before it."""
+    monkeypatch.setenv(config.EMBEDDER_VARIABLE, "none")
+    assert config.load(tmp_path).embedder == "none"
+    config.change(tmp_path, "embedder", "static")
+    assert config.load(tmp_path).embedder == "static"
+
+
+@pytest.mark.parametrize("wrong", ["0", "65", "true", '"2"'])
+def test_the_number_of_embedding_threads_has_limits(tmp_path: Path, wrong: str) -> None:
+    """From 1 to 64."""
+    config.change(tmp_path, "embed_threads", 64)
+    (tmp_path / config.FILE).write_text(f"embed_threads = {wrong}\n")
+    with pytest.raises(InputError, match="embed_threads"):
+        config.load(tmp_path)
 
 
 def test_what_is_written_is_told_from_the_defaults(tmp_path: Path) -> None:

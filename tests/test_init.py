@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import resources
+from pathlib import Path
 
 import pytest
 
 import memcrdt
 
+WHEEL_BYTES = 45_000_000
 HEAVY = frozenset(
     ("aiohttp", "apsw", "cryptography", "fastembed", "numpy", "pycrdt", "rich", "sqlite_vec", "tokenizers", "zeroconf")
 )
@@ -22,6 +25,15 @@ def test_every_public_name_is_there() -> None:
     assert dir(memcrdt) == memcrdt.__all__
     with pytest.raises(AttributeError, match="no attribute 'Memroy'"):
         _ = memcrdt.Memroy
+
+
+def test_the_package_is_smaller_than_a_wheel_may_be() -> None:
+    """The models are most of it. A wheel, which compresses its files, stays under 45 MB like them."""
+    with resources.as_file(resources.files("memcrdt")) as folder:
+        files = [each for each in Path(folder).rglob("*") if each.is_file() and "__pycache__" not in each.parts]
+        sizes = [each.stat().st_size for each in files]
+    assert any(each.suffix == ".onnx" for each in files)
+    assert sum(sizes) < WHEEL_BYTES
 
 
 @pytest.mark.parametrize(("module", "allowed"), [("memcrdt", set()), ("memcrdt.memory.memory", {"apsw"})])

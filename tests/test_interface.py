@@ -21,6 +21,7 @@ from memcrdt._open import open_async
 from memcrdt.memory.async_memory import AsyncMemory
 from memcrdt.memory.async_parts import (
     AsyncFiles,
+    AsyncMirrors,
     AsyncModels,
     AsyncScopedMemory,
     AsyncSpace,
@@ -29,6 +30,7 @@ from memcrdt.memory.async_parts import (
 )
 from memcrdt.memory.files import Files
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.mirrors import Mirrors
 from memcrdt.memory.models import Models
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
@@ -54,7 +56,7 @@ SIGNATURES = {
     "find_id": "id",
     "find_space": "space",
     "search": "query * limit=10 min_score=None explain=False diversity=0.0 fold=False recency=0.0 importance=0.0"
-    " vector=None **",
+    " vector=None rerank=False rerank_ms=250 **",
     "similar": "id=None * limit=10 vector=None **",
     "list": "* limit=100 cursor=None order='newest' **",
     "update": "id * text=Ellipsis tags=Ellipsis add_tags=() remove_tags=() metadata=None kind=Ellipsis"
@@ -65,6 +67,8 @@ SIGNATURES = {
     "forget_status": "id=None",
     "forget_expired": "* trust_clock=False",
     "move": "id * space",
+    "rename_key": "id key * text=None metadata=None author=None expected=None allow_secret=False",
+    "rename_keys": "items * author=None allow_secret=False",
     "rename_scope": "old new",
     "history": "id",
     "conflicts": "id",
@@ -85,6 +89,7 @@ SIGNATURES = {
     "restore": "path",
     "doctor": "* repair=False give_up=False",
     "use_model": "name",
+    "wait_indexed": "* timeout=None",
     "close": "",
     "space": "name",
     "devices": "",
@@ -101,7 +106,16 @@ SPACE = {
     "invite": "device",
     "revoke": "device",
     "leave": "",
+    "relays": "",
+    "add_relay": "address",
+    "remove_relay": "address",
     "digest": "",
+}
+MIRRORS = {
+    "add": "source folder * scope='global' space='personal' deletes=False serving=True create=False dry_run=False",
+    "run": "name * dry_run=False",
+    "list": "",
+    "remove": "name",
 }
 SYNC = {
     "start": "**",
@@ -121,12 +135,12 @@ FILES = {
     name: SIGNATURES[name] for name in ("import_", "import_from", "export", "backup", "restore", "doctor", "compact")
 }
 TOKENS = {
-    "create": "name * spaces=('personal',) read_only=False origins=()",
+    "create": "name * spaces=('personal',) read_only=False rights=None origins=()",
     "list": "",
     "find": "secret",
     "revoke": "name",
 }
-MODELS = {"list": "", "pull": "name * progress=None", "use": "name", "status": "", "wait": "* timeout=None"}
+MODELS = {"list": "", "pull": "name * progress=None", "use": "name", "load": "", "status": "", "wait": "* timeout=None"}
 FIELDS: dict[type[Any], str] = {
     MemoryRecord: "id text space scope category kind tags metadata links created_at updated_at expires_at pinned"
     " importance author device source trust superseded_by imported_from conflicted revision",
@@ -183,7 +197,15 @@ def _told(function: Callable[..., Any]) -> str:
 
 @pytest.mark.parametrize(
     ("kind", "table"),
-    [(Memory, SIGNATURES), (Space, SPACE), (Files, FILES), (Sync, SYNC), (YjsTokens, TOKENS), (Models, MODELS)],
+    [
+        (Memory, SIGNATURES),
+        (Space, SPACE),
+        (Files, FILES),
+        (Mirrors, MIRRORS),
+        (Sync, SYNC),
+        (YjsTokens, TOKENS),
+        (Models, MODELS),
+    ],
 )
 def test_names_arguments_and_defaults_stand(kind: type[Any], table: dict[str, str]) -> None:
     """New names and arguments have to be added here. Renamed ones break programs."""
@@ -214,6 +236,7 @@ def test_a_scoped_memory_takes_the_same_arguments(name: str) -> None:
         (ScopedMemory, AsyncScopedMemory),
         (Space, AsyncSpace),
         (Files, AsyncFiles),
+        (Mirrors, AsyncMirrors),
         (Sync, AsyncSync),
         (YjsTokens, AsyncYjsTokens),
         (Models, AsyncModels),
@@ -231,6 +254,7 @@ BLOCKING = {
     "ScopedMemory",
     "Space",
     "Files",
+    "Mirrors",
     "Sync",
     "YjsTokens",
     "Models",
@@ -240,7 +264,8 @@ BLOCKING = {
 
 
 @pytest.mark.parametrize(
-    "twin", [AsyncMemory, AsyncScopedMemory, AsyncSpace, AsyncFiles, AsyncSync, AsyncYjsTokens, AsyncModels]
+    "twin",
+    [AsyncMemory, AsyncScopedMemory, AsyncSpace, AsyncFiles, AsyncMirrors, AsyncSync, AsyncYjsTokens, AsyncModels],
 )
 def test_no_awaitable_method_returns_an_object_that_blocks(twin: type[Any]) -> None:
     """`awaitable` passes on the result of the synchronous method, so that method must not return such an object."""

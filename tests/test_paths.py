@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import InputError
-from memcrdt.paths import HOME_VARIABLE, home_folder, make_private
+from memcrdt.paths import HOME_VARIABLE, home_folder, make_private, read_at_most
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
@@ -50,3 +51,32 @@ def test_a_user_without_a_home_folder_is_told_to_name_one(given: str | None, mon
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(InputError, match=r"no home folder.*in full"):
         home_folder(given)
+
+
+@pytest.mark.parametrize(("most", "expected"), [(3, b"abc"), (6, b"abcdef"), (1 << 30, b"abcdef")])
+def test_at_most_so_many_bytes_of_a_file_are_read(tmp_path: Path, most: int, expected: bytes) -> None:
+    """Without room for all that may be read: 16 MiB for a short note were most of the time that it took."""
+    asked: list[int] = []
+
+    class Reader(io.BufferedReader):
+        def read(self, size: int | None = -1, /) -> bytes:
+            asked.append(size or 0)
+            return super().read(size)
+
+    path = tmp_path / "file"
+    path.write_bytes(b"abcdef")
+    with Reader(io.FileIO(path)) as file:
+        assert read_at_most(file, most) == expected
+    assert sum(asked) <= 7
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno())
+        path.write_bytes(b"abcdef")
+        monkeypatch.setattr(os, "fstat", lambda _: size)
+        assert read_at_most(file, 100) == b"abcdef"
+        file.seek(0)
+        assert read_at_most(file, 5) == b"abcde"

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.transcripts import BLOCK, PROMPT, ROOT, alike, commands_of, documents, run, transcripts
+from tests.code_blocks import blocks, name_of, pages
+from tests.transcripts import PROMPT, alike, commands_of, documents, run, transcripts
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a transcript runs in sh on a pseudo-terminal")
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("document", documents(), ids=name_of)
 def test_a_transcript_is_what_memcrdt_prints(document: Path) -> None:
     """If it fails because the output has changed on purpose: python -m tests.transcripts"""
     written = transcripts(document)
     assert alike("".join(run(written))) == alike("".join(written))
 
 
-@pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
+@pytest.mark.parametrize("document", documents(), ids=name_of)
 def test_a_transcript_runs_memcrdt_alone(document: Path) -> None:
     """Other programs need not be here."""
     commands = [command for block in transcripts(document) for command in commands_of(block)]
@@ -28,9 +29,9 @@ def test_a_transcript_runs_memcrdt_alone(document: Path) -> None:
 
 def test_no_transcript_is_hidden_in_another_block() -> None:
     """A line that begins with `$ ` is in a block that is run."""
-    for document in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
-        rest = BLOCK.sub("", document.read_text(encoding="utf-8"))
-        assert [line for line in rest.splitlines() if line.startswith(PROMPT)] == [], document.name
+    for document in pages():
+        others = [block.code for block in blocks(document) if block.language != "console"]
+        assert [line for code in others for line in code.splitlines() if line.startswith(PROMPT)] == [], document.name
 
 
 @pytest.mark.parametrize(

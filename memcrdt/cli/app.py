@@ -42,6 +42,7 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "forget": "forgetting",
         "forget-expired": "forgetting",
         "import": "files",
+        "mirror": "mirror",
         "capture": "capture",
     },
     "Find": {
@@ -64,7 +65,12 @@ _SECTIONS: dict[str, dict[str, str]] = {
         "status": "status",
         "sync": "status",
         "serve": "serve",
+        "dashboard": "dashboard",
         "service": "service",
+        "hub": "hub",
+        "relay": "relay",
+        "relays": "relays",
+        "bridge": "bridge",
         "mcp": "mcp",
         "hook": "hook_command",
         "token": "token",
@@ -155,7 +161,7 @@ def _translated(problem: BaseException) -> tuple[str, int]:
         case click.ClickException():
             return problem.format_message(), ERROR
         case errors.MemcrdtError():
-            return str(problem), next(code for kind, code in _EXIT_CODES if isinstance(problem, kind))
+            return str(problem), exit_code(problem)
         case OSError():
             _drop_output()
             return f"{problem.filename or 'writing the output'}: {problem.strerror or problem}", ERROR
@@ -163,6 +169,11 @@ def _translated(problem: BaseException) -> tuple[str, int]:
             click.echo(err=True)  # ends the line of the prompt
             return "no answer came from stdin; answer the question, or give --yes", ERROR
     return "interrupted", INTERRUPTED
+
+
+def exit_code(problem: errors.MemcrdtError) -> int:
+    """Return the code with which a command ends that raises this."""
+    return next(code for kind, code in _EXIT_CODES if isinstance(problem, kind))
 
 
 def _problem(error: BaseException, message: str) -> dict[str, Any]:

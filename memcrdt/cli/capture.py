@@ -38,9 +38,9 @@ def capture_command(face: Face, file: Path | None, *, dry_run: bool, project: st
         _work(face)
         return
     from memcrdt.importing.transcripts import read_transcript
+    from memcrdt.projects import find_project
     from memcrdt.service.capture import capture
     from memcrdt.service.context import Context
-    from memcrdt.service.projects import find_project
     from memcrdt.service.service import Service
 
     transcript = read_transcript(file)

@@ -28,7 +28,12 @@ _STOP_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class NodeAnswer:
-    """One result of a search."""
+    """One result of a search.
+
+    Attributes:
+        id: The id of the memory.
+        text: The text of the memory.
+    """
 
     id: str
     text: str
@@ -36,7 +41,15 @@ class NodeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """The state of one node, to compare and to show. `answers` are the results of the common query, best first."""
+    """The state of one node, to compare and to show.
+
+    Attributes:
+        name: The name of the node.
+        serving: Whether its process runs.
+        memories: The number of its memories.
+        digest: The digest of its space; equal digests mean equal contents.
+        answers: The results of the common query, best first.
+    """
 
     name: str
     serving: bool

@@ -42,8 +42,13 @@ _COLUMNS: tuple[Column[NodeView], ...] = (
 class DemoOutcome:
     """The result of the demonstration.
 
-    `equal` means that every node returns the same results for `query`, has the same digest, and lists both texts of the
-    conflict.
+    Attributes:
+        equal: Whether every node has the same digest, finds the same for the query, and lists both texts of the
+            conflict.
+        seconds: How long it took.
+        query: The query.
+        conflict: The two texts that were written apart.
+        nodes: The last state of each node.
     """
 
     equal: bool

@@ -75,6 +75,9 @@ def _from(spaces: Sequence[str]) -> str:
 @command("pair")
 @click.argument("words", nargs=-1, metavar="[CODE]")
 @click.option("--at", metavar="HOST[:PORT]", help="With CODE: the address that the other device shows.")
+@click.option(
+    "--relay", metavar="HOST[:PORT]", help="A relay at which the devices meet, if they cannot reach each other."
+)
 @several("--space", "spaces", "NAME", "Without CODE: a space to share; can be repeated. Default: personal.")
 @click.option("--read-only", is_flag=True, help="Without CODE: the other device may only read.")
 @click.option("--name", metavar="NAME", help="The local name of the other device. Default: its own name.")
@@ -93,6 +96,8 @@ def pair_command(
     code = " ".join(words) or None  # a code told on the telephone may be typed as several words
     if code is None and at is not None:
         raise click.UsageError("--at needs a CODE; it names the address of the device that shows the code")
+    if at is not None and options["relay"] is not None:
+        raise click.UsageError("give --at or --relay; the first is a direct path")
     if code is not None and (spaces or options["read_only"]):
         raise click.UsageError("give --space and --read-only on the device that shows the code")
     with face.open() as memory:
@@ -110,7 +115,8 @@ async def _invite(face: Face, memory: Memory, options: dict[str, Any]) -> Paired
 
     async with await AsyncMemory(memory).sync.invite(**options) as invitation:
         face.printer.value("code", invitation.code)
-        where = " or ".join(f"--at {address}" for address in invitation.addresses)
+        ways = [("--at", each) for each in invitation.addresses] + [("--relay", each) for each in invitation.relays]
+        where = " or ".join(f"{option} {each}" for option, each in ways)
         say(
             f"within five minutes, run on the other device: memcrdt pair {invitation.code}   (if it does not find this "
             f"device, add {where})"
@@ -122,7 +128,7 @@ async def _join(memory: Memory, code: str, at: str | None, options: dict[str, An
     from memcrdt import AsyncMemory
 
     code = memory.sync.spell(code)  # report a typing error before the search
-    if at is None:
+    if at is None and options["relay"] is None:
         say(
             f"searching for the device that shows this code, for up to {FIND_S:.0f} s; "
             "--at HOST[:PORT] gives its address"

@@ -18,6 +18,8 @@ from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
 
 if TYPE_CHECKING:
+    import asyncio
+
     from memcrdt import DoctorReport, Memory
 
 T = TypeVar("T")
@@ -27,10 +29,15 @@ STDIO = "-"
 
 @dataclass
 class Face:
-    """The values of --home and --json."""
+    """The values of --home and --json.
+
+    Attributes:
+        opener: Opens another memory than that of the home: that of a hub.
+    """
 
     home: str | None = None
     json: bool = False
+    opener: Callable[[], Memory] | None = None
 
     def open(self, *, read_only: bool = False) -> Memory:
         """Open the memory of the home, and create it if it does not exist, unless `read_only`."""
@@ -38,6 +45,8 @@ class Face:
         from memcrdt.paths import home_folder
 
         show_messages()
+        if self.opener is not None:
+            return self.opener()
         return open_memory(home_folder(self.home), read_only=read_only)
 
     @contextmanager
@@ -158,6 +167,21 @@ def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.
 def given(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given on the command line."""
     return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def ending() -> asyncio.Event:
+    """Return an event that is set when this process is asked to end, or its terminal was closed.
+
+    Call it inside the running event loop.
+    """
+    import asyncio
+
+    ended = asyncio.Event()
+    if sys.platform != "win32":  # Windows has no such handlers
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a closed terminal; nohup ignores it
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, ended.set)
+    return ended
 
 
 def run_loop(main: Coroutine[Any, Any, T]) -> T:

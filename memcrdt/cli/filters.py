@@ -84,6 +84,12 @@ def several(flag: str, name: str, metavar: str, text: str) -> Callable[[F], F]:
     return click.option(flag, name, multiple=True, metavar=metavar, help=text)
 
 
+def expected(command: F) -> F:
+    """Add the option for the revision that a change was made from."""
+    text = "Change it only if its text is still at this revision, which `get` shows; repeat it for competing texts."
+    return several("--expected", "expected", "REVISION", text)(command)
+
+
 def attribute_options(verb: Verb) -> Callable[[F], F]:
     """Return a decorator that adds an option for every attribute that `verb` takes."""
     options = [_attribute_option(attribute, verb) for attribute in taken_by(verb)]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.filters import asked, filter_options
+from memcrdt.cli.filters import asked, expected, filter_options
 from memcrdt.cli.names import memory_id, with_names
 from memcrdt.cli.output import CONTROLS, Column, memories, say, short
 from memcrdt.cli.terminal import progress_line
@@ -25,9 +25,21 @@ if TYPE_CHECKING:
 UNDO_S: Final = 10
 SHOWN: Final = 10  # memories that are shown before they are forgotten
 
+
+def _state(line: ForgetProgress) -> str:
+    """Return how far a device is. A hub never confirms that no byte is left."""
+    left = line.left if line.live_left is None else line.live_left
+    if left:
+        return f"{left:,} to confirm"
+    if line.live_left is None:
+        return "confirmed"
+    kept = "may keep it" if line.backup_days is None else f"keep it up to {line.backup_days:,} days"
+    return f"forgotten in the live database; backups {kept}"
+
+
 _CONFIRMED: Final[tuple[Column[ForgetProgress], ...]] = (
     Column("device", lambda line: short(line.device, line.name)),
-    Column("state", lambda line: f"{line.left:,} to confirm" if line.left else "confirmed"),
+    Column("state", _state),
     Column("seen", lambda line: line.seen_at),
 )
 
@@ -39,9 +51,19 @@ _CONFIRMED: Final[tuple[Column[ForgetProgress], ...]] = (
 @click.option("--dry-run", is_flag=True, help="Count the memories, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--now", is_flag=True, help="On a terminal: do not wait ten seconds in which Ctrl-C takes it back.")
+@expected
 @pass_face
 def forget_command(
-    face: Face, /, id: str | None, *, status: bool, dry_run: bool, yes: bool, now: bool, **filters: Any
+    face: Face,
+    /,
+    id: str | None,
+    *,
+    status: bool,
+    dry_run: bool,
+    yes: bool,
+    now: bool,
+    expected: tuple[str, ...],
+    **filters: Any,
 ) -> None:
     """Forget one memory, or all that match the filters, permanently and on every device.
 
@@ -65,7 +87,11 @@ def forget_command(
             ids = _confirmed(memory, one, wanted, wait=on_terminal and not now)
         with progress_line() as tell:
             forgotten = memory.forget(
-                ids, dry_run=dry_run, progress=lambda done, total: tell(f"{done:,} of {total:,} memories"), **wanted
+                ids,
+                dry_run=dry_run,
+                expected=expected or None,
+                progress=lambda done, total: tell(f"{done:,} of {total:,} memories"),
+                **wanted,
             )
         named = _named(memory, forgotten)
         became = _what_became_of(memory, one) if one and not forgotten.count else ""

@@ -20,7 +20,12 @@ _FILE = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DoctorFinding:
-    """One line of the doctor: a `problem`, a repair (`done`), a problem that is `left`, or a harmless `note`."""
+    """One line of the doctor.
+
+    Attributes:
+        what: `problem`, `done` for a repair, `left` for a problem that remains, or `note` for what is not damage.
+        text: The finding as a sentence.
+    """
 
     what: Literal["problem", "done", "left", "note"]
     text: str
@@ -34,7 +39,13 @@ _FINDINGS: tuple[Column[DoctorFinding], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingLine:
-    """A setting. `origin` is the file that sets it, or `default`."""
+    """A setting.
+
+    Attributes:
+        name: The name of the setting.
+        value: Its value; None if it is unset.
+        origin: The file that sets it, or `default`.
+    """
 
     name: str
     value: str | int | bool | None

@@ -59,9 +59,9 @@ def _context(event: str, home: str | None, project: str | None, asked: Mapping[s
         return ""
     from memcrdt.model.prompt import without_tagged
     from memcrdt.paths import home_folder
+    from memcrdt.projects import find_project
     from memcrdt.service import recall
     from memcrdt.service.context import Context
-    from memcrdt.service.projects import find_project
 
     prompt = without_tagged(asked["prompt"]) if isinstance(asked.get("prompt"), str) else ""
     if event in _PROMPTS and not recall.is_worth_recall(prompt):
@@ -82,8 +82,8 @@ def _note(home: str | None, project: str | None, asked: Mapping[str, Any]) -> No
     if not (folder / CONFIG_FILE).is_file():  # it is off, as for most users, and there is nothing more to import
         return
     from memcrdt import config
+    from memcrdt.projects import find_project
     from memcrdt.service import capture_queue
-    from memcrdt.service.projects import find_project
 
     if not config.load(folder).capture:
         return

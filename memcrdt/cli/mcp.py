@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     is_flag=False,
     flag_value="",
     metavar="[HOST:PORT]",
-    help="Speak HTTP on this machine, by default on 127.0.0.1:27383. Clients need a token (memcrdt token create).",
+    help="Speak HTTP on this machine, by default on 127.0.0.1:27391. Clients need a token (memcrdt token create).",
 )
 @click.option(
     "--tools", type=click.Choice(["search,fetch"]), help="Offer only search and fetch, as ChatGPT connectors want it."
@@ -62,8 +62,8 @@ def mcp_command(
         return
     if tools and compat:
         raise InputError("--tools and --compat exclude each other")
+    from memcrdt.projects import find_project
     from memcrdt.service.context import Context
-    from memcrdt.service.projects import find_project
 
     try:
         from memcrdt.mcp.server import MemoryServer
@@ -78,6 +78,9 @@ def mcp_command(
     workspace = Workspace(face.open, where, sync=sync)
     offer: Offer = "documents" if tools else "server-memory" if compat else "memories"
     if http is None:
+        # The SDK reads stdin in a thread that nothing can wake, so Ctrl-C would wait for the next line. Ending at once
+        # loses nothing: what was answered is on the disk, and a SIGTERM does the same.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         MemoryServer(workspace, offer=offer).run("stdio")
     else:
         _serve_http(workspace, http, face, offer)

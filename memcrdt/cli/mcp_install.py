@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,8 @@ def install_command(face: Face, /, client: str, *, hooks: bool, project: bool, d
         _finish(face, client, change, dry_run=dry_run)
     if any(change.after != change.before for change in changes) and not dry_run:
         say(f"restart {client} to start the server")
+    if find_spec("mcp") is None:
+        say("the server needs the module mcp, which is missing here; install memcrdt[mcp]")
 
 
 @command("uninstall")

@@ -90,7 +90,11 @@ def say_nothing_found(memory: Memory, hint: str) -> None:
     """Say why a list or a search is empty, and what to do."""
     count = memory.stats().memories
     if not count:
-        say("there are no memories yet; `memcrdt add TEXT` adds one")
+        alarms = memory.status().alarms  # the store may be gone, and this be a new one
+        for alarm in alarms:
+            say(f"there are no memories. {alarm.text}")
+        if not alarms:
+            say("there are no memories yet; `memcrdt add TEXT` adds one")
         return
     hints = [*filter(None, [hint]), "--include expired --include superseded shows hidden ones"]
     say(f"nothing matches in {memories(count)}; {'; '.join(hints)}")

@@ -27,7 +27,7 @@ _MODELS: tuple[Column[KnownModel], ...] = (
 def model_command() -> None:
     """List, download and choose the embedding models, for search by meaning.
 
-    A model is the shipped one, one that fastembed supports, or a folder with a model.
+    A model is a shipped one, one that fastembed supports, or a folder with a model.
     """
 
 
@@ -53,13 +53,18 @@ def pull_command(face: Face, name: str) -> None:
 
 @command("use")
 @click.argument("name", type=CompletedText(models))
+@click.option("--pull", is_flag=True, help="Download the model first, if it is not on this machine.")
 @pass_face
-def use_command(face: Face, name: str) -> None:
+def use_command(face: Face, name: str, pull: bool) -> None:
     """Switch to the model NAME: `static`, a name from `memcrdt model list`, or a folder with a model.
 
     Every memory is embedded again in the background, while a process has this home open. Until then, search uses the
     old vectors.
     """
+    if pull:
+        from memcrdt import Models
+
+        Models.pull(name, progress=_show_progress if sys.stderr.isatty() else None)
     with face.open() as memory:
         face.printer.value("model", memory.models.use(name))
         waiting = memory.models.status().waiting

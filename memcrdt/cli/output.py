@@ -11,7 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
@@ -118,7 +118,10 @@ class Printer:
 
 def say(message: str) -> None:
     """Print a message for people on stderr, as one line."""
-    click.echo(f"memcrdt: {message}".translate(CONTROLS), err=True)
+    if _MESSAGES.is_json:
+        _MESSAGES.print_json("info", "memcrdt.cli", message)
+    else:
+        click.echo(f"memcrdt: {message}".translate(CONTROLS), err=True)
 
 
 def as_json(item: object) -> str:
@@ -284,10 +287,26 @@ def _fields(item: Any) -> dict[str, Any]:
 
 
 class _Messages(logging.Handler):
+    """Prints log records on stderr, for people, or as lines of JSON.
+
+    Attributes:
+        is_json: Whether it prints JSON.
+    """
+
+    is_json = False
+
     def emit(self, record: logging.LogRecord) -> None:
+        problem = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+        if self.is_json:
+            self.print_json(record.levelname.lower(), record.name, record.getMessage(), problem)
+            return
         say(record.getMessage())
-        if record.exc_info:  # a bug: the traceback helps to fix it
-            click.echo(logging.Formatter().formatException(record.exc_info), err=True)
+        if problem:  # a bug: the traceback helps to fix it
+            click.echo(problem, err=True)
+
+    def print_json(self, level: str, logger: str, message: str, exception: str | None = None) -> None:
+        line = {"at": datetime.now(UTC).isoformat(), "level": level, "logger": logger, "message": message}
+        click.echo(as_json({**line, "exception": exception} if exception else line), err=True)
 
 
 _MESSAGES = _Messages()
@@ -318,6 +337,16 @@ def telling(logger: str, level: int) -> Iterator[None]:
 
 def _nothing(record: logging.LogRecord) -> bool:
     return False
+
+
+@contextmanager
+def messages_as_json(wanted: bool) -> Iterator[None]:
+    """Print messages and log records as lines of JSON inside the block, if wanted."""
+    _MESSAGES.is_json = wanted
+    try:
+        yield
+    finally:
+        _MESSAGES.is_json = False
 
 
 def show_messages() -> None:

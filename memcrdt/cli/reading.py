@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import click
 
@@ -18,6 +19,8 @@ from memcrdt.model.filters import check_order
 
 whole = click.option("--full", is_flag=True, help="On a terminal: show whole texts and ids, instead of a line each.")
 
+_ONLY_EXCLUDED: Final = re.compile(r'\s*(?:-(?:"[^"]*"|[^\W_]{2}\S*)(?:\s+|$))+')
+
 
 @command("search")
 @click.argument("query")
@@ -29,17 +32,31 @@ whole = click.option("--full", is_flag=True, help="On a terminal: show whole tex
     "--importance", type=float, default=0.0, help="From 0 to 1: rank important memories first among similar scores."
 )
 @click.option("--fold", is_flag=True, help="Leave out results that repeat an earlier one.")
+@click.option("--fast", is_flag=True, help="Search without the transformer, which takes a moment to load.")
+@click.option("--rerank", is_flag=True, help="Let the reranker of the settings read the best results again.")
 @click.option("--explain", is_flag=True, help="Show the parts of each score.")
 @whole
 @filter_options
 @pass_face
-def search_command(face: Face, /, query: str, full: bool, **options: Any) -> None:
+def search_command(face: Face, /, query: str, full: bool, fast: bool, **options: Any) -> None:
     """Find the memories that best answer QUERY, best first."""
     wanted = asked(options)
     with face.look() as memory:
+        if not fast:
+            memory.models.load()
         hits = memory.search(query, **with_names(memory, wanted))
-        if not show_hits(face, memory, hits, full=full, explain=options["explain"]) and not face.json:
-            say_nothing_found(memory, "try other words, or leave out a filter")
+        found = show_hits(face, memory, hits, full=full, explain=options["explain"])
+        if not found and not face.json:
+            say_nothing_found(memory, _about(query))
+        elif not face.json and _ONLY_EXCLUDED.fullmatch(query):
+            say("a -word is left out only beside words to look for, so this looked for it")
+
+
+def _about(query: str) -> str:
+    """Return what to do about a query that found nothing."""
+    if not any(map(str.isalnum, query)):
+        return "the query has no word to look for; `memcrdt list` shows all memories"
+    return "try other words, or leave out a filter"
 
 
 @command("similar")

@@ -14,7 +14,7 @@ from memcrdt.cli.output import Column, as_seen, readable, say, short, size, with
 from memcrdt.errors import PeerError, UnreachableError
 
 if TYPE_CHECKING:
-    from memcrdt import Device, Memory, SearchStatus, SpaceStatus, Status, StoreAlarm
+    from memcrdt import Device, Memory, MirrorInfo, SearchStatus, SpaceStatus, Status, StoreAlarm
 
 WATCH_S: Final = 1.0
 
@@ -22,11 +22,11 @@ WATCH_S: Final = 1.0
 def _connection(line: Device) -> str:
     if not line.connected:
         return ""
-    return f"{line.via} {_address(line)}"
+    return f"{line.via} {'via ' if line.found == 'relay' else ''}{_address(line)}"
 
 
 def _address(line: Device) -> str:
-    return f"{line.address}" + (f" ({line.found})" if line.found not in (None, "address") else "")
+    return f"{line.address}" + (f" ({line.found})" if line.found not in (None, "address", "relay") else "")
 
 
 def _standing(space: SpaceStatus) -> str:
@@ -92,7 +92,7 @@ def status_command(face: Face, watch: bool, ack: bool, verbose: bool) -> None:
 def peers_command(face: Face, watch: bool) -> None:
     """List the other devices: accepted, revoked, and pending (they tried to connect)."""
     with face.look() as memory:
-        _show(watch, lambda: _print_peers(face, memory.devices()))
+        _show(watch, lambda: print_peers(face, memory.devices()))
 
 
 @command("sync")
@@ -144,27 +144,30 @@ def _print_status(face: Face, memory: Memory, verbose: bool) -> None:
     face.printer.record(_lines(status, verbose))
     face.printer.table(status.spaces, _DIGESTS if verbose else _SPACES)
     if status.peers:
-        _print_peers(face, status.peers)
+        print_peers(face, status.peers)
 
 
 def _lines(status: Status, verbose: bool) -> dict[str, object]:
     """Return the lines about the home. Without `verbose`, those that are as usual are left out."""
+    search = status.search
     return {
         "home": status.home,
         "device": readable(status.device),
         "serving": _where(status),
         "size": _room(status, verbose),
-        "search": _search(status.search) if verbose or not status.search.is_ready else None,
+        "search": _search(search) if verbose or not search.is_ready or search.suggestion else None,
         "ignored": status.ignored or None,
         "quarantined": status.quarantined or None,
         "to scrub": status.to_scrub or None,
         "clocks": tuple(_skewed(peer) for peer in status.peers if peer.clock_differs),
+        "mirrors": tuple(line for each in status.mirrors if (line := _mirror(each))),
         "alarms": tuple(alarm.text for alarm in status.alarms),
         "acknowledged": tuple(alarm.text for alarm in status.acknowledged) if verbose else None,
     }
 
 
-def _print_peers(face: Face, peers: Sequence[Device]) -> None:
+def print_peers(face: Face, peers: Sequence[Device]) -> None:
+    """Print the other devices as a table, on a terminal with what else is known of each."""
     nobody = "no other device is known here; `memcrdt pair` adds one"
     face.printer.table(peers, _PEERS, on_terminal=_PEERS_ON_TERMINAL, empty=nobody)
     for peer in peers:
@@ -178,7 +181,7 @@ def _details(peer: Device) -> Iterator[str]:
     if peer.spaces:
         yield f"shares {', '.join(peer.spaces)}"
     if peer.since:
-        side = "from" if peer.via == "accepted" else "at"
+        side = "via" if peer.found == "relay" else "from" if peer.via == "accepted" else "at"
         yield f"connected since {as_seen(peer.since)} {side} {_address(peer)}"
     elif peer.seen_at:
         yield f"seen {as_seen(peer.seen_at)}"
@@ -195,6 +198,14 @@ def _skewed(line: Device) -> str:
     return f"the clock of {name} is {abs(seconds):,.0f} s {side} ours; correct the clock that is wrong"
 
 
+def _mirror(mirror: MirrorInfo) -> str | None:
+    """Return what to know about a mirror; None if all is well."""
+    if mirror.error is not None:
+        return f"{mirror.name}: {mirror.error}"
+    left = len(mirror.lines)
+    return f"{mirror.name}: files left as they are: {left:,}; see `memcrdt mirror status`" if left else None
+
+
 def _room(status: Status, verbose: bool) -> str:
     budget = status.budget
     if budget.limit is None or not (verbose or budget.near):
@@ -204,12 +215,12 @@ def _room(status: Status, verbose: bool) -> str:
 
 def _search(search: SearchStatus) -> str:
     """Return the model, its backlog, and its error."""
-    words = [search.model or "words only, without a model"]
+    words = [" with ".join(filter(None, (search.model, search.second_model))) or "words only, without a model"]
     if search.next_model:
         words.append(f"changing to {search.next_model}")
     if search.waiting:
         words.append(f"memories waiting to be embedded: {search.waiting:,}")
-    return "; ".join([*words, search.error] if search.error else words)
+    return "; ".join([*words, *(each for each in (search.error, search.suggestion) if each)])
 
 
 def _of_service(status: Status) -> str:

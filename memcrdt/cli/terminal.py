@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -57,6 +58,39 @@ def progress_line() -> Iterator[Callable[[str], None]]:
     finally:
         if width:
             click.echo(f"\r{' ' * width}\r", nl=False, err=True)
+
+
+@contextmanager
+def progress_bar(
+    what: str, count: Callable[[], int | None], clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[int], None]]:
+    """Lend a function that takes the number of things done, and shows it on stderr, if that is a terminal.
+
+    The bar has the number of things a second, and the time that remains. It is erased at the end.
+
+    Args:
+        what: The name of the things.
+        count: Returns the number of all things, or None if nobody knows. Only called for a terminal.
+        clock: Returns the time in seconds.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    shown = (TextColumn(f"memcrdt: {what}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    options: dict[str, Any] = {"console": Console(stderr=True), "transient": True, "get_time": clock}
+    with Progress(*shown, TimeRemainingColumn(), **options) as progress:
+        task = progress.add_task(what, total=None, rate="counting")
+        total, begun = count(), clock()
+        progress.reset(task, total=total, rate="")
+
+        def tell(done: int) -> None:
+            rate = done / max(clock() - begun, 0.001)
+            progress.update(task, completed=done, rate=f"{rate:,.0f}/s")
+
+        yield tell
 
 
 def show(text: str) -> None:

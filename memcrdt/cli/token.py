@@ -1,4 +1,4 @@
-"""`memcrdt token create`, `list` and `revoke`: access tokens of MCP and Yjs clients."""
+"""`memcrdt token create`, `list` and `revoke`: access tokens of clients over HTTP."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from memcrdt.cli.filters import several
 from memcrdt.cli.names import with_names
 from memcrdt.cli.output import Column, say
 from memcrdt.cli.values import CompletedText, tokens
+from memcrdt.model.rights import ALL
 
 if TYPE_CHECKING:
     from memcrdt import YjsToken
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _TOKENS: tuple[Column[YjsToken], ...] = (
     Column("name", lambda line: line.name),
     Column("spaces", lambda line: line.spaces),
-    Column("rights", lambda line: "read" if line.read_only else "read and write"),
+    Column("rights", lambda line: line.rights),
     Column("origins", lambda line: line.origins),
     Column("created", lambda line: line.created_at),
 )
@@ -29,14 +30,23 @@ _TOKENS: tuple[Column[YjsToken], ...] = (
 def token_command() -> None:
     """Create, list and revoke the tokens of clients that connect over HTTP.
 
-    `memcrdt mcp --http` accepts MCP clients, and `memcrdt serve --yjs` accepts Yjs clients.
+    `memcrdt serve --http` accepts REST and MCP clients, `memcrdt mcp --http` MCP clients, and `memcrdt serve --yjs` Yjs
+    clients.
     """
 
 
 @command("create")
 @click.argument("name")
 @several("--space", "spaces", "NAME", "A space that its clients can access; can be repeated. Default: personal.")
-@click.option("--read-only", is_flag=True, help="Ignore writes from its clients.")
+@click.option("--read-only", is_flag=True, help="Its clients may only read: as --right read.")
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    type=click.Choice(ALL),
+    help="What its clients may do in these spaces; can be repeated. Default: read, write and forget. With admin, also"
+    " pair, accept and revoke devices: never give that to an agent.",
+)
 @several(
     "--origin",
     "origins",
@@ -44,13 +54,12 @@ def token_command() -> None:
     "A web origin that may use the token in Yjs, such as https://app.example; can be repeated.",
 )
 @pass_face
-def create_command(face: Face, name: str, spaces: tuple[str, ...], read_only: bool, origins: tuple[str, ...]) -> None:
+def create_command(face: Face, /, name: str, read_only: bool, **options: tuple[str, ...]) -> None:
     """Create the token NAME, and print its secret. It cannot be shown again."""
     with face.open() as memory:
-        options = with_names(memory, given({"spaces": spaces, "origins": origins}))
-        secret = memory.tokens.create(name, read_only=read_only, **options)
+        secret = memory.tokens.create(name, read_only=read_only, **with_names(memory, given(options)))
     face.printer.value("token", secret)
-    say("keep it secret: anyone with the token can read these memories; it cannot be shown again, only revoked")
+    say("keep it secret: anyone with the token has its rights here; it cannot be shown again, only revoked")
 
 
 @command("list")

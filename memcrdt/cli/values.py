@@ -63,6 +63,11 @@ def tokens(memory: Memory) -> Iterator[tuple[str, str]]:
     return ((token.name, ", ".join(token.spaces)) for token in memory.tokens.list())
 
 
+def mirrors(memory: Memory) -> Iterator[tuple[str, str]]:
+    """Yield the names of the mirrors, with their folders."""
+    return ((mirror.name, mirror.folder) for mirror in memory.mirrors.list())
+
+
 def models(memory: Memory) -> Iterator[tuple[str, str]]:
     """Yield the names of the embedding models."""
     return ((model.name, model.description) for model in memory.models.list())

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from memcrdt.cli.face import Face, command, given, pass_face, read_text
-from memcrdt.cli.filters import allow_secret, attribute_options, json_object, past, several, ttl
+from memcrdt.cli.filters import allow_secret, attribute_options, expected, json_object, past, several, ttl
 from memcrdt.cli.names import memory_id, with_names
 from memcrdt.model.attributes import taken_by
 
@@ -29,6 +29,7 @@ _CLEARED: Final[dict[str, Any]] = {
 @click.option("--id", metavar="ID", help="The id, a ULID. Default: a new one.")
 @click.option("--key", metavar="KEY", help="A name for the memory; adding again with the same key updates it.")
 @click.option("--dedupe", is_flag=True, help="If the scope has the same text, print its id instead.")
+@expected
 @allow_secret
 @pass_face
 def add_command(face: Face, /, text: str, **options: Any) -> None:
@@ -51,6 +52,7 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 @ttl
 @click.option("--author", metavar="NAME", help="The agent or person who makes the change.")
 @click.option("--clear", multiple=True, type=click.Choice(tuple(_CLEARED)), help="Remove this value; can be repeated.")
+@expected
 @allow_secret
 @pass_face
 def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, ...], **options: Any) -> None:
@@ -65,7 +67,7 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
     changes = {**given(options), **{name: _CLEARED[name] for name in clear}}
     if text is not None:
         changes["text"] = read_text(text)
-    if not changes:
+    if not changes.keys() - {"expected"}:
         raise click.UsageError("nothing to change; give a TEXT or an option")
     with face.changing() as memory:
         face.printer.record(memory.update(memory_id(memory, id), **with_names(memory, changes)))

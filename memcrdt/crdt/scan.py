@@ -91,6 +91,7 @@ class Scan:
         memory: The memory in bytes that its blocks take in a document, at most.
         largest: The bytes of its largest block, which is a register with its key.
         contested: The number of its blocks that may have to find their place among other writes of the same key.
+        deletes: Whether it deletes anything.
     """
 
     first: StateVector
@@ -100,6 +101,7 @@ class Scan:
     memory: int = 0
     largest: int = 0
     contested: int = 0
+    deletes: bool = False
 
 
 def scan(update: bytes, *, own: bool = False) -> Scan:
@@ -136,11 +138,16 @@ def memory_of(value: Json) -> int:
 
 
 def _value_memory(value: Json) -> int:
+    if isinstance(value, str):  # most values, and nearly all of them ASCII
+        return _VALUE_BYTES + (len(value) if value.isascii() else len(value.encode()))
     if isinstance(value, dict):
-        return _VALUE_BYTES + _NESTED_BYTES + sum(len(key) + _value_memory(each) for key, each in value.items())
+        memory = _VALUE_BYTES + _NESTED_BYTES
+        for key, each in value.items():
+            memory += len(key) + _value_memory(each)
+        return memory
     if isinstance(value, list):
         return _VALUE_BYTES + _NESTED_BYTES + sum(map(_value_memory, value))
-    return _VALUE_BYTES + (len(value.encode()) if isinstance(value, str) else 0)
+    return _VALUE_BYTES
 
 
 class Cursor:
@@ -219,6 +226,7 @@ class Walk(Cursor):
         "blocks",
         "contested",
         "first",
+        "has_deletes",
         "keys",
         "largest",
         "memory",
@@ -241,6 +249,7 @@ class Walk(Cursor):
         self.blocks = 0
         self.largest = 0
         self.contested = 0
+        self.has_deletes = False
         self.keys: set[str] = set()
         self.memory = 0
 
@@ -393,6 +402,7 @@ class Walk(Cursor):
     def deletes(self) -> None:
         for client, _, end in self.id_ranges():
             self.list_of(1, "blocks and deleted ranges")
+            self.has_deletes = True
             if end > self.refers.get(client, 0):
                 self.refers[client] = end
 
@@ -405,7 +415,8 @@ class Walk(Cursor):
             if end > self.after.get(client, 0):
                 self.needs[client] = max(end, self.needs.get(client, 0))
         needs = {client: clock for client, clock in self.needs.items() if clock}
-        return Scan(self.first, self.after, needs, tuple(self.texts), self.memory, self.largest, self.contested)
+        texts = tuple(self.texts)
+        return Scan(self.first, self.after, needs, texts, self.memory, self.largest, self.contested, self.has_deletes)
 
 
 class _NewBlocks(Walk):

@@ -116,8 +116,7 @@ class MemcrdtHistoryProvider(HistoryProvider):
 
     async def get_messages(self, session_id: str | None, **_: Any) -> list[Message]:
         """Return the messages of a session, oldest first. Raises InputError for an id that is not valid."""
-        read = map(_message, await self._history(session_id).aitems())
-        return [message for message in read if message is not None]
+        return await self._history(session_id).aread(Message.from_dict)
 
     async def save_messages(self, session_id: str | None, messages: Sequence[Message], **_: Any) -> None:
         """Add messages at the end. If the application repeats the history before them, it is not added again.
@@ -126,9 +125,7 @@ class MemcrdtHistoryProvider(HistoryProvider):
             InputError: A message looks like a secret, or the id of the session is not valid.
             StoreError: The store cannot be written.
         """
-        history = self._history(session_id)
-        given = [message.to_dict() for message in messages]
-        await history.aadd(_after(await history.aitems(len(given)), given))
+        await self._history(session_id).aadd_new([message.to_dict() for message in messages], _name_of)
 
     def _history(self, session_id: str | None) -> History:
         return History(self._memory, session_id or _NO_SESSION, **self._options)
@@ -140,23 +137,7 @@ def _text(messages: Sequence[Message]) -> str:
     return said[-1] if said else ""
 
 
-def _message(item: dict[str, Any]) -> Message | None:
-    """Return a message of a history, or None if it is none: in a shared space, any device may have written it."""
-    try:
-        return Message.from_dict(item)
-    except (TypeError, ValueError, LookupError, AttributeError):
-        return None
-
-
-def _after(known: list[Any], given: list[Any]) -> list[Any]:
-    """Return the messages after those that end the history. A user may say the same twice."""
-    before, now = list(map(_identity, known)), list(map(_identity, given))
-    for length in range(min(len(before), len(now)), 0, -1):
-        is_repeated_input = length == 1 and known[-1].get("role") == "user" and not known[-1].get("message_id")
-        if before[-length:] == now[:length] and not is_repeated_input:
-            return given[length:]
-    return given
-
-
-def _identity(item: dict[str, Any]) -> Any:
-    return item.get("message_id") or [item.get("role"), item.get("contents")]
+def _name_of(item: dict[str, Any]) -> tuple[Any, bool]:
+    """Return what a message is known by, and whether this tells it from another one: a user may say the same twice."""
+    by_id = item.get("message_id")
+    return by_id or [item.get("role"), item.get("contents")], bool(by_id) or item.get("role") != "user"

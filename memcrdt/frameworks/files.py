@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from memcrdt.errors import InputError, NotFoundError, StaleRevisionError
 from memcrdt.frameworks.threads import in_thread
 from memcrdt.model.records import Hit, MemoryRecord
+from memcrdt.service.collection import Collection
 from memcrdt.service.service import LIMIT, Service
 
 Version: TypeAlias = tuple[str, ...]  # the revisions whose texts are current; one, unless texts compete
@@ -50,6 +51,11 @@ class StoredFile:
     id: str
     metadata: Mapping[str, Any]
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The competing texts that `text` does not show."""
+        return tuple(rival for rival in self.rivals if rival != self.text)
+
 
 class FileTree:
     """Files of one scope. Each method has an awaitable twin, such as `aread`.
@@ -71,17 +77,30 @@ class FileTree:
     """
 
     def __init__(self, service: Service, *, scope: str | None = None, space: str | None = None, root: str = "") -> None:
-        self._service = service
-        self._scope = service.context.to_write(scope)
-        self._space = service.access.one(space)
+        self._memories = Collection(service, kind=KIND, scope=scope, space=space)
         self._root = f"{_checked(root)}/" if root else ""
 
     def read(self, path: str) -> StoredFile:
         """Return a file. Raises NotFoundError if there is none."""
-        try:
-            return self._file(self._service.get_by_key(self._key(path), scope=self._scope, space=self._space))
-        except NotFoundError as exc:
-            raise _missing(path) from exc
+        file = self.find(path)
+        if file is None:
+            raise _missing(path)
+        return file
+
+    def find(self, path: str) -> StoredFile | None:
+        """Return a file, or None if there is none."""
+        record = self._memories.get(_KEY + self._full(path))
+        return self._file(record) if record else None
+
+    def exists(self, path: str) -> bool:
+        """Return whether there is a file, or a folder with a file in it or below it."""
+        return self.find(path) is not None or self._memories.first(**self._inside(path)) is not None
+
+    def file_above(self, path: str) -> StoredFile | None:
+        """Return the file that has the place of a folder of this path, or None."""
+        parts = path.strip("/").split("/")
+        found = (self.find("/".join(parts[:length])) for length in range(1, len(parts)))
+        return next(filter(None, found), None)
 
     def write(
         self, path: str, text: str, *, expected: Version | None = None, metadata: Mapping[str, Any] | None = None
@@ -99,17 +118,9 @@ class FileTree:
             StaleRevisionError: The file is at another version.
         """
         full = self._full(path)
-        own = {"path": full} if text.strip() else {"path": full, "blank": text}
-        self._service.add(
-            text if text.strip() else _shown_blank(full, text),
-            scope=self._scope,
-            space=self._space,
-            kind=KIND,
-            key=_KEY + full,
-            metadata={**(metadata or {}), **own},
-            replace=True,
-            expected=expected,
-        )
+        own = _as_memory(full, text)
+        about = {**(metadata or {}), **own.pop("metadata")}
+        self._memories.add(**own, metadata=about, replace=True, expected=expected)
         return self.read(path)
 
     def edit(self, path: str, change: Callable[[str], str]) -> StoredFile:
@@ -132,29 +143,38 @@ class FileTree:
         """Delete a file on every device, with its history. Raises NotFoundError and StaleRevisionError."""
         file = self.read(path)
         try:
-            self._service.forget(file.id, expected=expected)
+            self._memories.forget([file.id], expected=expected)
         except NotFoundError as exc:
             raise _missing(path) from exc
 
-    def rename(self, old: str, new: str) -> StoredFile:
-        """Give a file another path, under which its history begins anew. If the process ends meanwhile, both remain.
+    def clear(self, folder: str = "") -> int:
+        """Delete the files in a folder and below it, or all files, on every device, and return their number."""
+        return self._memories.forget_matching(**self._inside(folder)).count
+
+    def rename(self, old: str, new: str) -> list[StoredFile]:
+        """Give a file, or every file in a folder, another path, under which its history begins anew.
+
+        All or nothing: up to 200 files with 2 MiB of text are one transaction.
 
         Raises:
-            NotFoundError: There is no file at `old`.
-            StaleRevisionError: There is a file at `new`, or the file has changed meanwhile.
+            InputError: Two devices wrote different texts, and a rename would drop one: write the file first.
+            NotFoundError: There is no file at `old` or below it.
+            StaleRevisionError: There is a file at a new path, or a file has changed meanwhile.
         """
-        file = self.read(old)
-        made = self.write(new, file.text, expected=NEW)
+        file = self.find(old)
+        moved = [file] if file else self.files(old)
+        if not moved:
+            raise _missing(old)
+        paths = [new.strip("/") + each.path.removeprefix(old.strip("/")) for each in moved]
         try:
-            self.delete(old, expected=file.version)
-        except (NotFoundError, StaleRevisionError):
-            self.delete(new, expected=made.version)
-            raise
-        return made
+            self._memories.rename(self._renamed(each, path) for each, path in zip(moved, paths, strict=True))
+        except NotFoundError as exc:
+            raise _missing(old) from exc
+        return list(map(self.read, paths))
 
     def files(self, folder: str = "") -> list[StoredFile]:
         """Return the files in a folder and below it, sorted by path; all files without a folder."""
-        found = self._service.iterate(**self._inside(folder))
+        found = self._memories.iterate(**self._inside(folder))
         return sorted(map(self._file, found), key=lambda file: file.path)
 
     def search(self, query: str, folder: str = "", *, limit: int = LIMIT) -> list[tuple[StoredFile, Hit]]:
@@ -165,21 +185,32 @@ class FileTree:
             folder: The folder; empty for all files.
             limit: Maximum number of files, up to 1,000.
         """
-        hits = self._service.find(query, limit=limit, fold=False, **self._inside(folder)) if query.strip() else []
+        hits = self._memories.search(query, limit=limit, **self._inside(folder))
         return [(self._file(hit.memory), hit) for hit in hits]
 
     def _inside(self, folder: str) -> dict[str, Any]:
         """Return the filters for the files in a folder and below it."""
         start = f"{self._full(folder)}/" if folder.strip("/") else self._root
         path = {"$gte": start, "$lt": start + _LAST} if start else {"$exists": True}
-        return {"scope": self._scope, "space": self._space, "kind": KIND, "metadata": {"path": path}}
+        return {"metadata": {"path": path}}
+
+    def _renamed(self, file: StoredFile, path: str) -> dict[str, Any]:
+        """Return the arguments of Memory.rename_key() for a file. Raises InputError."""
+        if file.rivals:
+            raise InputError(
+                f"two devices wrote {file.path[:60]!r} while disconnected; write one text before you rename it"
+            )
+        renamed = _as_memory(self._full(path), file.text)
+        if file.text.strip():
+            del renamed["text"]  # it stays, also one that was accepted as a secret
+        return {"id": file.id, "expected": file.version[0], **renamed}
 
     def _file(self, record: MemoryRecord) -> StoredFile:
         """Return the file of a memory. Text and version come from one read, so that they fit together."""
         full = str(record.metadata.get("path", ""))
         heads = [(record.revision, record.text)]
         if record.conflicted:
-            heads = [(each.revision, each.text) for each in self._service.history(record.id) if each.head]
+            heads = [(each.revision, each.text) for each in self._memories.history(record) if each.head]
         blank = record.metadata.get("blank")
         texts = [blank if isinstance(blank, str) and text == _shown_blank(full, blank) else text for _, text in heads]
         return StoredFile(
@@ -195,13 +226,12 @@ class FileTree:
     def _full(self, path: str) -> str:
         return _checked(self._root + path.strip("/"))
 
-    def _key(self, path: str) -> str:
-        return _KEY + self._full(path)
-
     aread = in_thread(read)
+    afind = in_thread(find)
     awrite = in_thread(write)
     aedit = in_thread(edit)
     adelete = in_thread(delete)
+    aclear = in_thread(clear)
     arename = in_thread(rename)
     afiles = in_thread(files)
     asearch = in_thread(search)
@@ -221,6 +251,14 @@ def _checked(path: str) -> str:
 
 def _missing(path: str) -> NotFoundError:
     return NotFoundError(f"there is no file {path[:60]!r}; list the files to see what there is")
+
+
+def _as_memory(path: str, text: str) -> dict[str, Any]:
+    """Return the text, the key and the metadata of the memory of a file."""
+    key = _KEY + path
+    if text.strip():
+        return {"text": text, "key": key, "metadata": {"path": path}}
+    return {"text": _shown_blank(path, text), "key": key, "metadata": {"path": path, "blank": text}}
 
 
 def _shown_blank(path: str, text: str) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from memcrdt.errors import InputError, NotFoundError
 from memcrdt.frameworks.extras import needs
-from memcrdt.frameworks.recall import Recall
+from memcrdt.frameworks.recall import Recall, of_message
 from memcrdt.frameworks.services import service_over
-from memcrdt.frameworks.threads import in_thread
-from memcrdt.model.scopes import PERSONAL, named
+from memcrdt.model.scopes import PERSONAL, named_for
 
 with needs("google-adk"):
     from google.adk.memory.base_memory_service import BaseMemoryService, SearchMemoryResponse
@@ -77,11 +73,7 @@ class MemcrdtMemoryService(BaseMemoryService):
             StoreError: The store cannot be written.
         """
         shared = {"scope": self._scope_of(app_name, user_id), "metadata": custom_metadata or {}}
-        if session_id:
-            shared["source"] = f"conversation/{session_id}"
-        await self._recall.akeep(
-            [{**_said(event, session_id or ""), **shared} for event in events if _text(event.content)]
-        )
+        await self._recall.akeep({**_said(event, session_id), **shared} for event in events if _text(event.content))
 
     async def add_memory(
         self,
@@ -121,31 +113,16 @@ class MemcrdtMemoryService(BaseMemoryService):
     async def delete_memory(self, *, app_name: str, user_id: str, memory_id: str | None = None) -> None:
         """Forget a memory of a user on every device, by the id that a search returned. Other ids do nothing."""
         if memory_id:
-            await self._forget(memory_id, self._scope_of(app_name, user_id))
+            await self._recall.aforget_in(self._scope_of(app_name, user_id), memory_id)
 
     def _scope_of(self, app_name: str, user_id: str) -> str:
         """Return the scope of a user in an application. Names with a slash do not meet those of others."""
-        return self._scope or named("agent", f"{_escaped(app_name)}/{_escaped(user_id)}")
-
-    @in_thread
-    def _forget(self, id: str, scope: str) -> None:
-        try:
-            if self._recall.get(id).scope == scope:
-                self._recall.forget(id)
-        except (InputError, NotFoundError):  # no id of ours, or forgotten meanwhile
-            return
+        return self._scope or named_for("agent", f"{_escaped(app_name)}/", _escaped(user_id))
 
 
-def _said(event: Event, session: str) -> dict[str, Any]:
-    """Return the memory of an event. An event without an id has one of what was said, by whom and when."""
-    text = _text(event.content)
-    said = json.dumps([event.author, event.timestamp, text])
-    return {
-        "text": text,
-        "key": f"adk:{session}/{event.id or hashlib.blake2b(said.encode(), digest_size=16).hexdigest()}",
-        "author": event.author or None,
-        "created_at": datetime.fromtimestamp(event.timestamp, UTC).isoformat(),
-    }
+def _said(event: Event, session_id: str | None) -> dict[str, Any]:
+    at = datetime.fromtimestamp(event.timestamp, UTC)
+    return of_message(_text(event.content), event.author, session_id, kind=KIND, id=event.id, at=at)
 
 
 def _text(content: types.Content | None) -> str:

@@ -7,22 +7,26 @@ is in the space `local` unless the user chooses another one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from memcrdt import AsyncMemory
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.frameworks.services import service_over
 from memcrdt.frameworks.threads import in_thread
 from memcrdt.model import limits
 from memcrdt.model.scopes import CONVERSATION, named
-from memcrdt.model.values import from_ms, parse_json
+from memcrdt.model.values import parse_json
+from memcrdt.service.collection import Collection
 
 if TYPE_CHECKING:
+    from memcrdt import AsyncMemory
     from memcrdt.memory.memory import Memory
     from memcrdt.model.records import MemoryRecord
+
+T = TypeVar("T")
 
 LOCAL: Final = "local"  # the space that never leaves the machine
 
@@ -62,9 +66,9 @@ class History:
         space: str = LOCAL,
         allow_secret: bool | None = None,
     ) -> None:
-        self._memory: Memory = memory.memory if isinstance(memory, AsyncMemory) else memory
-        self._where: dict[str, Any] = {"scope": named(CONVERSATION, conversation), "space": space, "kind": kind}
-        self._allow_secret = space == LOCAL if allow_secret is None else allow_secret
+        secret = space == LOCAL if allow_secret is None else allow_secret
+        scope = named(CONVERSATION, conversation)
+        self._memories = Collection(service_over(memory), kind=kind, scope=scope, space=space, allow_secret=secret)
         self._lock = Lock()  # so that two calls of one process do not mix their items
 
     def items(self, limit: int | None = None) -> list[dict[str, Any]]:
@@ -74,6 +78,13 @@ class History:
             limit: Maximum number of items; None for all.
         """
         return [item for item, _ in islice(self._newest(), limit)][::-1]
+
+    def read(self, parse: Callable[[dict[str, Any]], T]) -> list[T]:
+        """Return what a function makes of the items, oldest first, without those that it refuses with an error.
+
+        In a space that is shared, any device may have written an item.
+        """
+        return [parsed for item in self.items() for parsed in _parsed(item, parse)]
 
     def add(self, items: Iterable[Any]) -> None:
         """Add items at the end. Up to 500 memories with 2 MiB of text are one transaction: all or none.
@@ -85,51 +96,81 @@ class History:
             InputError: An item is not JSON, or looks like a secret.
             StoreError: The store cannot be written.
         """
-        parts = [part for item in items for part in _parts(item)]
-        if parts:
-            with self._lock:
-                at = self._time()
-                self._memory.add_many(parts, created_at=at, allow_secret=self._allow_secret, **self._where)
+        with self._lock:
+            self._put(items)
+
+    def add_new(self, items: Sequence[Any], name_of: Callable[[Any], tuple[Any, bool]]) -> None:
+        """Add items at the end as add() does, but for those at their beginning that end the history already.
+
+        Args:
+            items: JSON objects: the end of the history, or nothing of it, and then what is new.
+            name_of: Returns a value that is the same for the same item, and whether it tells the item from a repetition
+                of it. If not, a single item of this name is new: people say the same twice.
+        """
+        with self._lock:
+            self._put(items[_overlap(self.items(len(items)), items, name_of) :])
 
     def pop(self) -> dict[str, Any] | None:
         """Remove the last item and return it; None if there is no item."""
-        for item, ids in self._newest():
-            if self._forget(ids):
+        for item, memories in self._newest():
+            if self._forget(memories):
                 return item
         return None
 
     def clear(self) -> None:
         """Remove all items of the conversation."""
-        self._memory.forget(**self._where)
+        self._memories.forget_matching()
 
-    def _newest(self) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    def _put(self, items: Iterable[Any]) -> None:
+        parts = [part for item in items for part in _parts(item)]
+        if parts:
+            self._memories.put(parts, created_at=self._time())
+
+    def _newest(self) -> Iterator[tuple[dict[str, Any], list[MemoryRecord]]]:
         """Yield the items, newest first, each with its memories. Leave out what is no item: any device may write."""
         parts: list[MemoryRecord] = []
-        for record in self._memory.iterate(order="newest", **self._where):
+        for record in self._memories.iterate():
             parts.append(record)
             if not record.text.startswith(_CONTINUED):
                 item = _item(part.text for part in reversed(parts))
                 if item is not None:
-                    yield item, [part.id for part in parts]
+                    yield item, parts
                 parts = []
 
     def _time(self) -> datetime:
         """Return the present time, or if the clock was set back, one that is later than that of the last item."""
-        now = from_ms(self._memory.store.now_ms())
-        last = next(iter(self._memory.list(limit=1, **self._where)), None)
+        now, last = self._memories.service.now(), self._memories.first()
         return now if last is None or last.created_at < now else last.created_at + _NEXT
 
-    def _forget(self, ids: list[str]) -> bool:
+    def _forget(self, memories: list[MemoryRecord]) -> bool:
         """Forget memories, and return whether they were there. Another process may be quicker."""
         try:
-            return self._memory.forget(ids).count > 0
+            return self._memories.forget(each.id for each in memories) > 0
         except NotFoundError:
             return False
 
     aitems = in_thread(items)
+    aread = in_thread(read)
     aadd = in_thread(add)
+    aadd_new = in_thread(add_new)
     apop = in_thread(pop)
     aclear = in_thread(clear)
+
+
+def _parsed(item: dict[str, Any], parse: Callable[[dict[str, Any]], T]) -> list[T]:
+    try:
+        return [parse(item)]
+    except (TypeError, ValueError, LookupError, AttributeError):
+        return []
+
+
+def _overlap(known: Sequence[Any], given: Sequence[Any], name_of: Callable[[Any], tuple[Any, bool]]) -> int:
+    """Return the number of items that end `known` and begin `given`."""
+    before, now = list(map(name_of, known)), list(map(name_of, given))
+    for length in range(min(len(before), len(now)), 0, -1):
+        if before[-length:] == now[:length] and (length > 1 or now[0][1]):
+            return length
+    return 0
 
 
 def _parts(item: Any) -> Iterator[str]:

@@ -17,14 +17,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from memcrdt.frameworks.langchain_documents import MemcrdtDocumentIndex, MemcrdtVectorStore
+    from memcrdt.frameworks.langchain_documents import MemcrdtDocumentIndex
+    from memcrdt.frameworks.langchain_history import MemcrdtChatMessageHistory
     from memcrdt.frameworks.langchain_middleware import MemcrdtMiddleware
-    from memcrdt.frameworks.langchain_recall import (
-        MemcrdtRetriever,
-        create_manage_memory_tool,
-        create_search_memory_tool,
-    )
-    from memcrdt.frameworks.langchain_values import MemcrdtByteStore, MemcrdtCache, MemcrdtChatMessageHistory
+    from memcrdt.frameworks.langchain_recall import MemcrdtRetriever
+    from memcrdt.frameworks.langchain_tools import create_manage_memory_tool, create_search_memory_tool
+    from memcrdt.frameworks.langchain_values import MemcrdtByteStore, MemcrdtCache
+    from memcrdt.frameworks.langchain_vectors import MemcrdtVectorStore
 
 __all__ = [
     "MemcrdtByteStore",
@@ -39,10 +38,13 @@ __all__ = [
 ]
 
 _MODULES: Final = {
-    "langchain_documents": ("MemcrdtDocumentIndex", "MemcrdtVectorStore"),
+    "langchain_documents": ("MemcrdtDocumentIndex",),
+    "langchain_history": ("MemcrdtChatMessageHistory",),
     "langchain_middleware": ("MemcrdtMiddleware",),
-    "langchain_recall": ("MemcrdtRetriever", "create_manage_memory_tool", "create_search_memory_tool"),
-    "langchain_values": ("MemcrdtByteStore", "MemcrdtCache", "MemcrdtChatMessageHistory"),
+    "langchain_recall": ("MemcrdtRetriever",),
+    "langchain_tools": ("create_manage_memory_tool", "create_search_memory_tool"),
+    "langchain_values": ("MemcrdtByteStore", "MemcrdtCache"),
+    "langchain_vectors": ("MemcrdtVectorStore",),
 }
 _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 

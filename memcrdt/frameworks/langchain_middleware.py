@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memcrdt.errors import MemcrdtError
 from memcrdt.frameworks.extras import needs
-from memcrdt.frameworks.langchain_recall import create_manage_memory_tool, create_search_memory_tool, recall_of
-from memcrdt.frameworks.recall import PROMPT_TOKENS, Recall
-from memcrdt.importing.transcripts import Transcript, typed_text
-from memcrdt.service.capture import capture as capture_statements
+from memcrdt.frameworks.langchain_messages import last_prompt, last_run, with_recalled
+from memcrdt.frameworks.langchain_tools import create_manage_memory_tool, create_search_memory_tool
+from memcrdt.frameworks.recall import PROMPT_TOKENS, Recall, recall_of
+from memcrdt.service.capture import capture_said
 from memcrdt.service.recall import PROMPT_HITS, PROMPT_SCORE
 
 with needs("langchain"):
     from langchain.agents.middleware import AgentMiddleware
-    from langchain_core.messages import BaseMessage, HumanMessage
+    from langchain_core.messages import BaseMessage
 
 if TYPE_CHECKING:
     from memcrdt import AsyncMemory
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
 Capture: TypeAlias = Callable[[list[BaseMessage]], Iterable[str | Mapping[str, Any]]]
 
-SOURCE: Final = "memcrdt"  # of the messages with what was recalled
-
 _log = logging.getLogger(__name__)
-_MARK: Final = "lc_source"  # where LangChain's own middleware names itself
-_OPEN, _CLOSE = "<memories>", "</memories>"
 
 
 class MemcrdtMiddleware(AgentMiddleware):
@@ -131,9 +127,7 @@ class MemcrdtMiddleware(AgentMiddleware):
         """Return a request with the memories before the last message of the user."""
         if not block:
             return request
-        at = _last_of_user(request.messages)
-        told = HumanMessage(block, additional_kwargs={_MARK: SOURCE})
-        return request.override(messages=[*request.messages[:at], told, *request.messages[at:]])
+        return request.override(messages=with_recalled(request.messages, block))
 
     def _keep(self, found: Iterable[str | Mapping[str, Any]]) -> None:
         for item in found:
@@ -145,55 +139,9 @@ class MemcrdtMiddleware(AgentMiddleware):
 
     def _keep_statements(self, run: Sequence[BaseMessage]) -> None:
         try:
-            transcript = Transcript([typed_text(last_prompt(run))])
-            capture_statements(self._recall.service, transcript, scope=self._scope)
+            capture_said(self._recall.service, last_prompt(run), scope=self._scope)
         except MemcrdtError as exc:
             _log.warning("the run is not captured: %s", exc)
-
-
-def last_prompt(messages: Sequence[BaseMessage]) -> str:
-    """Return the text of the last message of the user; empty if there is none."""
-    at = _last_of_user(messages)
-    return str(messages[at].text) if at < len(messages) else ""
-
-
-def last_run(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages since the last one of the user, with it, and without what was recalled."""
-    return [_stripped(message) for message in messages[_last_of_user(messages) :] if _source_of(message) != SOURCE]
-
-
-def _last_of_user(messages: Sequence[BaseMessage]) -> int:
-    """Return the position of the last message of the user; the number of messages if there is none.
-
-    Messages that middleware made are not of the user: what is recalled, or the summary of a long conversation.
-    """
-    said = (at for at, each in enumerate(messages) if isinstance(each, HumanMessage) and not _source_of(each))
-    return max(said, default=len(messages))
-
-
-def _source_of(message: BaseMessage) -> Any:
-    return message.additional_kwargs.get(_MARK)
-
-
-def _stripped(message: BaseMessage) -> BaseMessage:
-    """Return a message without blocks of memories, which a model may repeat and a tool has found."""
-    content = message.content
-    parts = [content] if isinstance(content, str) else content
-    kept = [_without_blocks(part) if isinstance(part, str) else _stripped_part(part) for part in parts]
-    return message.model_copy(update={"content": kept[0] if isinstance(content, str) else kept})
-
-
-def _stripped_part(part: dict[str, Any]) -> dict[str, Any]:
-    return {**part, "text": _without_blocks(part["text"])} if isinstance(part.get("text"), str) else part
-
-
-def _without_blocks(text: str) -> str:
-    """Return a text without the blocks of memories in it, in time proportional to its length."""
-    kept, at = [], 0
-    while (start := text.find(_OPEN, at)) >= 0 and (end := text.find(_CLOSE, start)) >= 0:
-        kept.append(text[at:start])
-        at = end + len(_CLOSE)
-    return "".join([*kept, text[at:]]) if kept else text
 
 
 def _tools(recall: Recall, scope: str | None) -> list[Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.errors import InputError
+from memcrdt.model.json_values import JsonComparison, Path, Sign, comparison_of
 
 if TYPE_CHECKING:
     from langgraph.store.base import MatchCondition
 
 # The orders of a value and an operand, as _order() returns them, that satisfy an operator.
 _SIGNS: Final = {"$gt": (1,), "$gte": (0, 1), "$lt": (-1,), "$lte": (-1, 0)}
+_SQL_SIGNS: Final[dict[str, Sign]] = {"$eq": "=", "$ne": "<>", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 
 
 def is_match(namespace: tuple[str, ...], rule: MatchCondition) -> bool:
@@ -21,6 +24,30 @@ def is_match(namespace: tuple[str, ...], rule: MatchCondition) -> bool:
         raise InputError(f"the match type is {rule.match_type!r}; give prefix or suffix")
     part = namespace[:length] if rule.match_type == "prefix" else namespace[max(0, len(namespace) - length) :]
     return len(part) == length and all(wanted in ("*", label) for label, wanted in zip(part, rule.path, strict=True))
+
+
+def comparisons(wanted: Mapping[str, Any], path: Path = ()) -> Iterator[JsonComparison]:
+    """Yield what a value that satisfies a filter satisfies as well, and SQLite can tell without reading the item.
+
+    Raises:
+        InputError: The filter has an unknown operator.
+    """
+    for name, each in wanted.items():
+        if not isinstance(each, dict):
+            tests = [comparison_of((*path, str(name)), "=", each)]
+        elif any(str(operator).startswith("$") for operator in each):
+            tests = [
+                comparison_of((*path, str(name)), _sign_of(operator), operand) for operator, operand in each.items()
+            ]
+        else:
+            tests = list(comparisons(each, (*path, str(name))))
+        yield from filter(None, tests)
+
+
+def _sign_of(operator: str) -> Sign:
+    if operator not in _SQL_SIGNS:
+        raise InputError(f"a filter has no operator {operator!r}; the operators are {', '.join(_SQL_SIGNS)}")
+    return _SQL_SIGNS[operator]
 
 
 def matches(value: Any, wanted: Any) -> bool:
@@ -45,8 +72,6 @@ def matches(value: Any, wanted: Any) -> bool:
 def _satisfies(value: Any, operator: str, operand: Any) -> bool:
     if operator in ("$eq", "$ne"):
         return (value == operand) is (operator == "$eq")
-    if operator not in _SIGNS:
-        raise InputError(f"a filter has no operator {operator!r}; the operators are $eq, $ne, {', '.join(_SIGNS)}")
     order = _order(value, operand)
     return order is not None and order in _SIGNS[operator]
 

@@ -30,6 +30,7 @@ from typing import Any, Final, TypeAlias
 from memcrdt.errors import InputError
 from memcrdt.frameworks.extras import needs
 from memcrdt.model import limits
+from memcrdt.model.json_values import JsonComparison, JsonComparisons
 from memcrdt.model.normalization import nfc
 from memcrdt.model.predicates import is_time
 from memcrdt.model.records import MemoryRecord, Revision
@@ -92,6 +93,11 @@ def namespace_of(tag: str) -> Namespace | None:
 def key_of(namespace: Sequence[str], key: str) -> str:
     """Return the key of the memory of an item. It has the same length for every item."""
     return f"langgraph:{_hashed(nfc(json.dumps([*namespace, key], ensure_ascii=False)), 20)}"
+
+
+def narrowed(all_of: tuple[JsonComparison, ...]) -> dict[str, JsonComparisons]:
+    """Return the conditions on metadata that items whose value satisfies some comparisons satisfy."""
+    return {"item": JsonComparisons(value="$[2]", text="$[3]", between=_BETWEEN, all_of=all_of)} if all_of else {}
 
 
 def memory_of(op: PutOp, fields: Sequence[str], now: int) -> dict[str, Any]:

@@ -10,16 +10,29 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from io import BytesIO
-from typing import Any, Final
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, NotFoundError
+from memcrdt.frameworks.services import opened
 from memcrdt.frameworks.threads import in_thread
+from memcrdt.model.limits import RESULTS
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.service import recall
-from memcrdt.service.answers import MIN_CHARS
-from memcrdt.service.service import LIMIT, Saved, Service
+from memcrdt.service.access import Access
+from memcrdt.service.answers import MIN_CHARS, answer, check_chars
+from memcrdt.service.context import Context
+from memcrdt.service.service import LIMIT, MOST, Saved, Service
+from memcrdt.service.transfer import LineImport
 
+if TYPE_CHECKING:
+    from memcrdt import AsyncMemory
+    from memcrdt.memory.memory import Memory
+
+Action: TypeAlias = Literal["create", "update", "delete"]
+
+ACTIONS: Final[tuple[Action, ...]] = get_args(Action)
 CHARS_PER_TOKEN: Final = 4  # of English text; other languages take more tokens
 PROMPT_TOKENS: Final = recall.PROMPT_CHARS // CHARS_PER_TOKEN
 MESSAGE: Final = "message"  # the kind of a memory that repeats what was said
@@ -91,6 +104,50 @@ class Recall:
             self.service, query, scope=scope, limit=limit, min_score=min_score, max_chars=chars
         )
 
+    def tell(
+        self, query: str, *, scope: str | None, limit: int, offset: int, max_tokens: int, **filters: Any
+    ) -> tuple[str, list[Hit]]:
+        """Return a page of what search() finds, as a fenced text for a model and as hits.
+
+        Args:
+            query: A question or keywords.
+            scope: As for search().
+            limit: Maximum number of memories, up to 100.
+            offset: Number of memories to skip, up to 900.
+            max_tokens: Maximum length of the text, at four characters for a token.
+            **filters: As for search().
+        """
+        if not 1 <= limit <= MOST or not 0 <= offset <= RESULTS - MOST:
+            raise InputError(f"the limit is {limit} and the offset {offset}; give 1 to 100, and 0 to 900")
+        hits = self.search(query, scope=scope, limit=limit + offset, **filters)[offset:]
+        told = answer(hits, self.service.origins(hits), (), max_chars=check_chars(max_tokens * CHARS_PER_TOKEN))
+        return told.text or "No memory matches. Try other words.", hits
+
+    def manage(self, action: Action, content: str | None, id: str | None, *, scope: str | None = None) -> str:
+        """Do what a model asks for, and return what was done.
+
+        Args:
+            action: `create`, `update` or `delete`.
+            content: The text to create, or to update to.
+            id: The id of the memory to update or delete.
+            scope: The scope of a new memory, as for remember().
+
+        Raises:
+            InputError: The action lacks an argument, or has one too many.
+        """
+        if action == "create" and id is not None:
+            raise InputError("a new memory has no id yet; leave out the id, or update")
+        if action != "create" and id is None:
+            raise InputError(f"{action} needs the id of the memory; search shows it")
+        if action != "delete" and content is None:
+            raise InputError(f"{action} needs the content")
+        if action == "create":
+            saved = self.remember(str(content), scope=scope)
+            return f"memory {saved.id} says this already" if saved.known else f"created memory {saved.id}"
+        if action == "update":
+            return f"updated memory {self.service.update(str(id), text=content).id}"
+        return f"deleted memory {id}" if self.forget(str(id)) else f"memory {id} was deleted before"
+
     def remember(self, text: str, *, scope: str | None = None, **options: Any) -> Saved:
         """Add a memory, with the agent as its author and the conversation as its source.
 
@@ -116,14 +173,13 @@ class Recall:
             said: The arguments of remember() for each memory, as JSON has them, with `key` and `scope`.
 
         Raises:
+            ReadOnlyError: The caller may not write.
             StoreError: The store cannot be written.
         """
-        lines = "\n".join(json.dumps({**self._defaults, **item}) for item in said)
-        if lines:
-            self.service.access.check_write()
-            report = self.service.memory.files.import_(BytesIO(lines.encode()), format="jsonl")
-            for refused in report.refusals:
-                _LOG.warning("a part of a conversation was not remembered: %s", refused.reason)
+        lines = [json.dumps({**self._defaults, **item}).encode() for item in said]
+        for line in LineImport(self.service).take(lines) if lines else ():
+            if not line.ok:
+                _LOG.warning("a part of a conversation was not remembered: %s", line.reason)
 
     def get(self, id: str) -> MemoryRecord:
         """Return one memory. Raises NotFoundError."""
@@ -133,6 +189,12 @@ class Recall:
         """Forget a memory on every device, and return whether it was there. Raises NotFoundError for an unknown id."""
         return self.service.forget(id).count > 0
 
+    def forget_in(self, scope: str, id: str) -> None:
+        """Forget a memory on every device if it is in a scope. Any other id does nothing."""
+        with suppress(InputError, NotFoundError):  # no id of ours, or forgotten meanwhile
+            if self.get(id).scope == scope:
+                self.forget(id)
+
     asearch = in_thread(search)
     aprompt = in_thread(prompt)
     aremember = in_thread(remember)
@@ -140,14 +202,48 @@ class Recall:
     akeep = in_thread(keep)
     aget = in_thread(get)
     aforget = in_thread(forget)
+    aforget_in = in_thread(forget_in)
 
 
-def of_message(text: str, author: str, session: str | None) -> dict[str, Any]:
+def recall_of(memory: Memory | AsyncMemory | Recall, *, space: str | None = None, **context: str | None) -> Recall:
+    """Return the calls over a memory, for an agent.
+
+    Args:
+        memory: The memory, or calls that exist already.
+        space: The only space that the agent sees and writes; None for all of them, and `personal` for what is new.
+        **context: `project`, `agent` and `conversation`, as for Context.
+
+    Raises:
+        InputError: There are calls already, and a context or a space for them.
+        NotFoundError: The space does not exist here.
+    """
+    if not isinstance(memory, Recall):
+        access = Access(spaces=None if space is None else (space,))
+        service = Service(opened(memory), Context(**context), access)
+        if space is not None:
+            service.check_space(space)
+        return Recall(service)
+    given = [name for name, value in {"space": space, **context}.items() if value is not None]
+    if given:
+        raise InputError(f"{given[0]} is given beside a Recall, which has a context; give it there")
+    return memory
+
+
+def of_message(
+    text: str,
+    author: str | None,
+    session: str | None,
+    *,
+    kind: str = MESSAGE,
+    id: str | None = None,
+    at: datetime | None = None,
+) -> dict[str, Any]:
     """Return what Recall.keep() takes for a message of a conversation, without its scope.
 
-    The same message of the same session is one memory.
+    The same message of the same session is one memory: one with the same id, or with the same author, text and time.
     """
-    named = json.dumps([session, author, text])
-    said = {"text": text, "author": author, "kind": MESSAGE}
-    key = f"{MESSAGE}:{hashlib.blake2b(named.encode(), digest_size=16).hexdigest()}"
-    return {**said, "key": key, **({"source": f"conversation/{session}"} if session else {})}
+    time = {"created_at": at.isoformat()} if at else {}
+    named = json.dumps([session, author, text, *time.values()])
+    key = f"{session or ''}/{id}" if id else hashlib.blake2b(named.encode(), digest_size=16).hexdigest()
+    source = {"source": f"conversation/{session}"} if session else {}
+    return {"text": text, "author": author or None, "kind": kind, "key": f"{kind}:{key}", **time, **source}

@@ -1,1 +1,1 @@
-"""Memories of other programs: a module for each source yields its items, and does not know the store."""
+"""Memories of other programs: a module for each source yields its items, and knows no memories of the store."""

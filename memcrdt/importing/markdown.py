@@ -2,6 +2,7 @@
 
 In the front matter, `title`, `type` (the kind), `tags`, `permalink` (the key), and the usual names of dates are known.
 The other fields become metadata. In the text, `#tag` is a tag and `[[Target|shown]]` names another note. Both stay.
+Notes that memcrdt has exported become the memories that they were.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 from memcrdt.errors import InputError
 from memcrdt.importing.folders import TextFile, text_files
 from memcrdt.importing.front_matter import read_front_matter
+from memcrdt.importing.notes import read_note
 from memcrdt.importing.rows import Item, named_sections, time_of
 from memcrdt.model import limits
 
@@ -23,27 +25,30 @@ _CREATED: Final = ("created_at", "created", "date created", "date")
 _UPDATED: Final = ("updated_at", "updated", "modified", "date modified")
 _KNOWN: Final = frozenset(("title", "type", "tags", "tag", "permalink", *_CREATED, *_UPDATED))
 _CODE: Final = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`", re.DOTALL)
-_TAG: Final = re.compile(r"(?:^|(?<=\s))#([^\W\d][\w/-]{0,127})")
+PROSE_TAG: Final = re.compile(r"(?:^|(?<=\s))#([^\W\d][\w/-]{0,127})")
 _LINK: Final = re.compile(r"(?<!!)\[\[([^\[\]|#^\n]{1,300})")
 
 
 def items(path: Path) -> Iterator[Item]:
     """Yield an item for each Markdown file of a folder, or for one file. Raises OSError."""
     for file in text_files(path, SUFFIXES):
-        yield Item(file.name, file.text if isinstance(file.text, InputError) else _note(file, file.text))
+        if isinstance(file.text, InputError):
+            yield Item(file.name, file.text)
+        else:
+            yield Item(file.name, read_note(file.text) or _note(file, file.text))
 
 
 def _note(file: TextFile, text: str) -> dict[str, Any]:
     fields, body = read_front_matter(text)
     title = _text(fields.get("title")) or PurePosixPath(file.name).stem
-    prose = _CODE.sub(" ", body)
+    prose = without_code(body)
     changed_at = _time(fields, _UPDATED) or time_of(file.changed_at)
     links = list(dict.fromkeys(link.strip() for link in _LINK.findall(prose)))
     return {
         "text": titled(title, body),
         "key": _key(file.name, _text(fields.get("permalink"))),
         "kind": _text(fields.get("type")) or None,
-        "tags": [*_tags(fields.get("tags", fields.get("tag"))), *_TAG.findall(prose)],
+        "tags": [*_tags(fields.get("tags", fields.get("tag"))), *PROSE_TAG.findall(prose)],
         "created_at": _time(fields, _CREATED) or changed_at,
         "updated_at": changed_at,
         "metadata": {
@@ -70,6 +75,11 @@ def section_items(
     for heading, section in named_sections(text):
         times = dict.fromkeys(("created_at", "updated_at"), time_of(changed_at))
         yield Item(name, {"text": section, "key": f"{name}#{heading}", "kind": kind, **times, "metadata": metadata})
+
+
+def without_code(body: str) -> str:
+    """Return a text without its code, in which # and [[ have no meaning."""
+    return _CODE.sub(" ", body)
 
 
 def titled(title: str, body: str) -> str:

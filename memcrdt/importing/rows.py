@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from memcrdt.errors import InputError
 from memcrdt.model import limits
+from memcrdt.model.scopes import PROJECT, check_scope
 from memcrdt.model.values import to_ms
 
 TRUST: Final = "imported"
@@ -24,6 +25,7 @@ _PARAGRAPH: Final = re.compile(r"(?<=\n\n)")
 _LINE: Final = re.compile(r"(?<=\n)")
 _HEADING: Final = re.compile(r" {0,3}#{1,6}\s")
 _FENCE: Final = re.compile(r" {0,3}(?:```|~~~)")
+_encode: Final = json.JSONEncoder(ensure_ascii=False).encode  # json.dumps would make a new one for each field
 
 
 class ImportRow(NamedTuple):
@@ -48,7 +50,8 @@ class Item(NamedTuple):
     Attributes:
         name: The name of the item in its source, for messages.
         given: The arguments of an import, or why there are none. The key is unique within the source. A text may have
-            any length.
+            any length. A memory of memcrdt that comes back has its id instead of a key, and stays as it is. `texts` are
+            the texts that it had, from the first to the present one, each with `id`, `text` and `at`.
     """
 
     name: str
@@ -64,14 +67,36 @@ def as_rows(source: str, items: Iterable[Item]) -> Iterator[ImportRow]:
             number += 1
             yield ImportRow(number, name, given, 0)
             continue
-        for part in _parts({"source": source, "trust": TRUST, **given, "key": f"{source}:{given['key']}"}):
+        if "key" not in given:
+            number += 1
+            yield ImportRow(number, name, given, len(given["text"]) + limits.KIB)
+            continue
+        for part in _parts({**origin_of(source), **given, "key": f"{source}:{given['key']}"}):
             number += 1
             yield ImportRow(number, name, part, len(part["text"]) + limits.KIB)
+
+
+def untrusted(row: ImportRow) -> ImportRow:
+    """Return a row with the trust of imports, whatever it says itself."""
+    return row if isinstance(row.given, InputError) else row._replace(given={**row.given, "trust": TRUST})
+
+
+def origin_of(source: str) -> dict[str, str]:
+    """Return the fields that say where the memories of a source come from."""
+    return {"source": source, "trust": TRUST}
 
 
 def printable(name: str) -> str:
     """Return a name that can be written as UTF-8: file names and JSON can hold half characters."""
     return name.encode(errors="backslashreplace").decode()
+
+
+def project_scope(project: str) -> dict[str, str]:
+    """Return the scope of a project as an argument of an import, or nothing for a name that no project has."""
+    try:
+        return {"scope": check_scope(f"{PROJECT}/{project}")}
+    except InputError:
+        return {}
 
 
 def time_of(given: object) -> str | None:
@@ -189,10 +214,11 @@ def _parts(given: dict[str, Any]) -> Iterator[dict[str, Any]]:
         metadata = dict(given.get("metadata", {}))
         if len(texts) > 1:
             metadata[PART] = [number, len(texts)]
-        yield _within_limits({**given, "text": text, "key": key, "metadata": metadata})
+            given = {name: value for name, value in given.items() if name != "texts"}
+        yield within_limits({**given, "text": text, "key": key, "metadata": metadata})
 
 
-def _within_limits(given: dict[str, Any]) -> dict[str, Any]:
+def within_limits(given: dict[str, Any]) -> dict[str, Any]:
     """Leave out what a memory cannot have. The text stays: to refuse it for a tag would lose more."""
     kept = {name: value for name, value in given.items() if value is not None}
     if len(kept["key"]) > limits.KEY_CHARS:
@@ -213,7 +239,7 @@ def _fitting(metadata: Mapping[str, Any]) -> dict[str, Any]:
     size = 2
     for name, value in sorted(metadata.items(), key=lambda field: field[0] != PART):
         try:
-            needed = _size(json.dumps({name: value}, ensure_ascii=False))
+            needed = _size(_encode({name: value}))
         except RecursionError:  # a memory cannot nest as deeply
             continue
         fits = len(name) <= limits.METADATA_KEY_CHARS and len(fitting) < limits.METADATA_KEYS

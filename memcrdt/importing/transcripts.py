@@ -17,6 +17,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -41,10 +42,14 @@ class Transcript:
     Attributes:
         turns: What the user typed, in order, without what the client added.
         title: The title of the session; None if it has none.
+        cwd: The working folder of the session; empty if the transcript has none.
+        times: The first and the last time in it, as they are written.
     """
 
     turns: list[str] = field(default_factory=list)
     title: str | None = None
+    cwd: str = ""
+    times: tuple[str, str] = ("", "")
 
 
 def read_transcript(path: Path) -> Transcript:
@@ -54,10 +59,11 @@ def read_transcript(path: Path) -> Transcript:
         InputError: The file cannot be read, or is too big.
     """
     found, titles = Transcript(), dict.fromkeys((kind for kind, _ in _TITLES), "")
-    for line in _lines(path):
+    for line in lines(path):
         for kind, name in _TITLES:
             if line.get("type") == kind and isinstance(line.get(name), str):
                 titles[kind] = " ".join(line[name][: 2 * TITLE_CHARS].split())[:TITLE_CHARS]
+        _note_session(found, line)
         for message in _messages(line):
             if len(found.turns) < TURNS and (typed := typed_text(_text(message))):
                 found.turns.append(typed)
@@ -75,12 +81,25 @@ def typed_text(text: str) -> str:
     return without_tagged(_FENCED.sub(" ", _QUERY.sub("", text[:MESSAGE_CHARS]))).strip()
 
 
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
+def _note_session(found: Transcript, line: Mapping[str, Any]) -> None:
+    """Note where and when a session was. Codex says where in the `payload` of a line of its own."""
+    payload = line.get("payload")
+    meta = payload if line.get("type") == "session_meta" and isinstance(payload, dict) else line
+    cwd, time = meta.get("cwd"), line.get("timestamp")
+    if isinstance(cwd, str) and "\0" not in cwd:
+        found.cwd = found.cwd or cwd
+    if isinstance(time, str):
+        found.times = found.times[0] or time, time
+
+
+def lines(path: Path, most: int | None = None) -> Iterator[Mapping[str, Any]]:
+    """Yield the objects of a transcript, of its first lines if `most` is given. Raises InputError."""
     try:
         if not path.is_file() or path.stat().st_size > FILE_BYTES:
             raise InputError(f"{path} is no file of at most {FILE_BYTES:,} bytes; name the transcript of a session")
         with path.open("rb") as file:
-            while data := file.readline(LINE_BYTES + 1):
+            numbers = count() if most is None else iter(range(most))
+            while next(numbers, None) is not None and (data := file.readline(LINE_BYTES + 1)):
                 if len(data) > LINE_BYTES:
                     while data and not data.endswith(b"\n"):
                         data = file.readline(LINE_BYTES)

@@ -63,6 +63,8 @@ def text_of(found: Answer) -> str:
     return found.text or f"No memories found in {', '.join(found.scopes) or 'any scope'}."
 
 
-def result(text: str, said: dict[str, Any] | None = None) -> CallToolResult:
-    """Return a result with a text for the model, and JSON for programs."""
-    return CallToolResult(content=[TextContent(type="text", text=text)], structured_content=said)
+def result(text: str, said: dict[str, Any] | None = None, *notes: str) -> CallToolResult:
+    """Return a result with a text for the model and notes after it, and JSON for programs."""
+    return CallToolResult(
+        content=[TextContent(type="text", text=each) for each in (text, *notes)], structured_content=said
+    )

@@ -18,6 +18,7 @@ from mcp.server.auth.settings import AuthSettings
 
 from memcrdt.errors import InputError, MemcrdtError, UntrustedPeerError
 from memcrdt.mcp.workspace import Workspace
+from memcrdt.model.ports import DEFAULT_MCP_PORT
 from memcrdt.service.access import Access
 
 if TYPE_CHECKING:
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
     from memcrdt.memory.tokens import YjsToken
 
 DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 27_383
 PATH: Final = "/mcp"
+BACKLOG: Final = 128
 GRACE_S: Final = 2  # open streams end after it
+UNSAFE: Final = (
+    f"the MCP server has no TLS; listen on {DEFAULT_HOST}, and put a proxy with TLS before it, or pair the machines and"
+    " run a server on each"
+)
 
 
 class Tokens:
@@ -72,11 +77,7 @@ class Tokens:
 
     def _access(self, secret: str) -> Access:
         found = self._find(secret)
-        return (
-            Access(spaces=(), read_only=True)
-            if found is None
-            else Access(spaces=found.spaces, read_only=found.read_only)
-        )
+        return Access(spaces=(), rights=()) if found is None else Access(spaces=found.spaces, rights=found.rights)
 
     def _find(self, secret: str) -> YjsToken | None:
         try:
@@ -85,25 +86,26 @@ class Tokens:
             return None
 
 
-def listen(address: str) -> socket.socket:
+def listen(address: str, usual_port: int = DEFAULT_MCP_PORT, *, unsafe: str | None = UNSAFE) -> socket.socket:
     """Return a socket that listens on an address of this machine.
 
     Args:
-        address: HOST:PORT, HOST, or nothing for 127.0.0.1:27383. Port 0 is a free one.
+        address: HOST:PORT, HOST, or nothing for 127.0.0.1 and the usual port. Port 0 is a free one.
+        usual_port: The port if the address has none.
+        unsafe: Why no address may be used that other machines can reach. None: it may, because there is TLS.
 
     Raises:
-        InputError: The address is malformed, can be reached by other machines, or is in use.
+        InputError: The address is malformed, may not be used, or is in use.
     """
-    host, port = _parse(address)
-    if not ipaddress.ip_address(host).is_loopback:
-        raise InputError(
-            f"{host} can be reached by other machines, and the MCP server has no TLS; listen on {DEFAULT_HOST},"
-            " and put a proxy with TLS before it, or pair the machines and run a server on each"
-        )
+    host, port = _parse(address, usual_port)
+    if unsafe is not None and not ipaddress.ip_address(host).is_loopback:
+        raise InputError(f"{host} can be reached by other machines, and {unsafe}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
-        )
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        # asyncio sends small packets at once only on sockets that name their protocol. Otherwise the second packet of
+        # an answer waits until the client confirms the first one, which takes 40 ms.
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
     except OSError as exc:
         raise InputError(
             f"the server cannot listen on {address or f'{host}:{port}'}: {exc}; name another port"
@@ -112,7 +114,7 @@ def listen(address: str) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """Return the address that clients use."""
-    return f"http://{_authority(listener)}{PATH}"
+    return f"http://{authority(listener)}{PATH}"
 
 
 async def serve(server: MCPServer[Any], listener: socket.socket) -> None:
@@ -120,7 +122,7 @@ async def serve(server: MCPServer[Any], listener: socket.socket) -> None:
     import uvicorn
     from mcp.server.transport_security import TransportSecuritySettings
 
-    hosts = [_authority(listener), f"localhost:{listener.getsockname()[1]}"]
+    hosts = [authority(listener), f"localhost:{listener.getsockname()[1]}"]
     app = server.streamable_http_app(
         streamable_http_path=PATH,
         transport_security=TransportSecuritySettings(
@@ -131,16 +133,17 @@ async def serve(server: MCPServer[Any], listener: socket.socket) -> None:
     await uvicorn.Server(config).serve(sockets=[listener])
 
 
-def _authority(listener: socket.socket) -> str:
+def authority(listener: socket.socket) -> str:
+    """Return the HOST:PORT of a socket."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _parse(address: str) -> tuple[str, int]:
+def _parse(address: str, usual_port: int) -> tuple[str, int]:
     """Return host and port. Raises InputError."""
     host, colon, port = address.rpartition(":")
     if not colon or address.endswith("]"):
-        host, port = address, str(DEFAULT_PORT)
+        host, port = address, str(usual_port)
     host = host.strip("[]") or DEFAULT_HOST
     host = DEFAULT_HOST if host == "localhost" else host
     try:
@@ -149,5 +152,5 @@ def _parse(address: str) -> tuple[str, int]:
     except ValueError:
         number = -1
     if not 0 <= number < 1 << 16:
-        raise InputError(f"{address[:80]!r} is not an address; write HOST:PORT, such as {DEFAULT_HOST}:{DEFAULT_PORT}")
+        raise InputError(f"{address[:80]!r} is not an address; write HOST:PORT, such as {DEFAULT_HOST}:{usual_port}")
     return host, number

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # they load the store, which is loaded while the client has i
 
 Tags: TypeAlias = list[str] | None
 Json: TypeAlias = dict[str, Any] | None
+Revisions: TypeAlias = str | list[str] | None
 
 _READ: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _ADD: Final = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
@@ -150,6 +151,7 @@ class Tools:
         pinned: bool | None = None,
         expires_at: str | None = None,
         key: str | None = None,
+        expected: Revisions = None,
     ) -> CallToolResult:
         options = _given(
             scope=scope,
@@ -160,6 +162,7 @@ class Tools:
             pinned=pinned,
             expires_at=expires_at,
             key=key,
+            expected=expected,
         )
         return self._saved(ctx, lambda service: [service.add(text, **options)])
 
@@ -181,6 +184,7 @@ class Tools:
         pinned: bool | None = None,
         expires_at: str | None = None,
         superseded_by: str | None = None,
+        expected: Revisions = None,
     ) -> CallToolResult:
         changes = _given(
             text=text,
@@ -192,6 +196,7 @@ class Tools:
             pinned=pinned,
             expires_at=expires_at,
             superseded_by=superseded_by,
+            expected=expected,
         )
         return self._saved(ctx, lambda service: [service.update(id, **changes)], "changed")
 
@@ -234,6 +239,7 @@ class Tools:
             filters: Json = None,
             dry_run: bool = False,
             confirm: str | None = None,
+            expected: Revisions = None,
         ) -> CallToolResult:
             def call(service: Service) -> CallToolResult:
                 given = filters or {}
@@ -242,7 +248,7 @@ class Tools:
                     if not (isinstance(asked, AcceptedElicitation) and asked.data.forget):
                         return result("The user declined. Nothing was forgotten.", {"count": 0, "declined": True})
                     token = service.confirmation(id, **given)
-                done = service.forget(id, dry_run=dry_run, confirm=token, **given)
+                done = service.forget(id, dry_run=dry_run, confirm=token, expected=expected, **given)
                 said = "would be forgotten" if dry_run else "forgotten here, and on every other device when it syncs"
                 return result(f"{counted(done.count)} {said}", done.to_dict())
 
@@ -264,7 +270,8 @@ class Tools:
         def answer(service: Service) -> CallToolResult:
             found = call(service)
             said = {name: value for name, value in found.to_dict().items() if name != "text"}
-            return result(text_of(found), {name: value for name, value in said.items() if value not in (None, [], 0)})
+            told = {name: value for name, value in said.items() if value not in (None, [], 0)}
+            return result(text_of(found), told, *(f"revision {each}" for each in found.revisions))
 
         return self.calls.call(ctx, answer)
 

@@ -36,10 +36,18 @@ class Workspace:
         self._opened = threading.Event()
         self._asked = False
         self._closing = False
+        self._owned = True
         self._memory: Memory | None = None
         self._error: MemcrdtError | None = None
         self.sync_error: str | None = None
         self._thread = threading.Thread(target=self._open, name="memcrdt opening", daemon=True)
+
+    @classmethod
+    def over(cls, memory: Memory, context: Context) -> Workspace:
+        """Return a workspace over a memory that is open already, and that its owner closes."""
+        workspace = cls(lambda: memory, context, sync=False)
+        workspace._owned = False
+        return workspace
 
     def start(self) -> None:
         """Begin to open the memory."""
@@ -50,7 +58,7 @@ class Workspace:
         self._closing = True
         self._wanted.set()
         self._thread.join()
-        if self._memory is not None:
+        if self._memory is not None and self._owned:
             self._memory.close()
 
     @property

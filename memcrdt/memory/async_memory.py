@@ -11,6 +11,7 @@ from typing import Any, Final, Self, Unpack
 from memcrdt.memory.async_feed import AsyncSubscription
 from memcrdt.memory.async_parts import (
     AsyncFiles,
+    AsyncMirrors,
     AsyncModels,
     AsyncScopedMemory,
     AsyncSpace,
@@ -23,6 +24,7 @@ from memcrdt.memory.threads import Threaded, awaitable, each, result_of
 from memcrdt.model.checks import check_callback
 from memcrdt.model.filters import Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, MemoryRecord
+from memcrdt.search.searcher import SearchStatus
 
 THREADS: Final = 8
 
@@ -37,6 +39,7 @@ class AsyncMemory(Threaded[Memory]):
         memory: The Memory, which close() closes too.
         device: The id of this device.
         files: Exports, imports, backups, and the store file itself.
+        mirrors: Folders of text files that are kept equal to the memories of a scope.
         sync: Sync and pairing with other devices.
         tokens: The tokens of Yjs clients.
         models: The embedding models.
@@ -54,6 +57,7 @@ class AsyncMemory(Threaded[Memory]):
         self.memory = memory
         self.device = memory.device
         self.files = AsyncFiles(memory.files, self._threads)
+        self.mirrors = AsyncMirrors(memory.mirrors, self._threads)
         self.sync = AsyncSync(memory.sync, self._threads)
         self.tokens = AsyncYjsTokens(memory.tokens, self._threads)
         self.models = AsyncModels(memory.models, self._threads)
@@ -95,6 +99,8 @@ class AsyncMemory(Threaded[Memory]):
     unlink = awaitable(Memory.unlink)
     related = awaitable(Memory.related)
     move = awaitable(Memory.move)
+    rename_key = awaitable(Memory.rename_key)
+    rename_keys = awaitable(Memory.rename_keys)
     rename_scope = awaitable(Memory.rename_scope)
     import_ = awaitable(Memory.import_)
     import_from = awaitable(Memory.import_from)
@@ -120,6 +126,9 @@ class AsyncMemory(Threaded[Memory]):
         peers: Iterable[str] | None = None,
     ) -> bool:
         return (await self.sync.wait(timeout=timeout, peers=peers)).synced
+
+    async def wait_indexed(self, *, timeout: float | None = None) -> SearchStatus:  # noqa: ASYNC109 - as Memory's
+        return await self.models.wait(timeout=timeout)
 
     def iterate(self, /, *, order: Order = "newest", **filters: Unpack[Filters]) -> AsyncIterator[MemoryRecord]:
         """Yield every memory that matches: `async for record in memory.iterate()`. See Memory.iterate()."""
@@ -160,6 +169,7 @@ class AsyncMemory(Threaded[Memory]):
 
 
 update_wrapper(AsyncMemory.wait_synced, Memory.wait_synced)
+update_wrapper(AsyncMemory.wait_indexed, Memory.wait_indexed)
 
 
 class OpeningMemory:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from memcrdt.memory import models
 from memcrdt.memory.files import Files
+from memcrdt.memory.mirrors import Mirrors
 from memcrdt.memory.models import Models
 from memcrdt.memory.pairing import FIND_S, AsyncInvitation, InviteOptions, JoinOptions, PairedDevice, invite_options
 from memcrdt.memory.scoped import ScopedMemory
@@ -39,6 +40,15 @@ class AsyncFiles(Threaded[Files]):
     restore = awaitable(Files.restore)
     doctor = awaitable(Files.doctor)
     compact = awaitable(Files.compact)
+
+
+class AsyncMirrors(Threaded[Mirrors]):
+    """The awaitable form of Mirrors: `memory.mirrors`."""
+
+    add = awaitable(Mirrors.add)
+    run = awaitable(Mirrors.run)
+    list = awaitable(Mirrors.list)
+    remove = awaitable(Mirrors.remove)
 
 
 class AsyncSync(Threaded[Sync]):
@@ -103,6 +113,7 @@ class AsyncModels(Threaded[Models]):
     """The awaitable form of Models: `memory.models`."""
 
     use = awaitable(Models.use)
+    load = awaitable(Models.load)
     status = awaitable(Models.status)
 
     async def list(self) -> builtins.list[KnownModel]:
@@ -112,7 +123,7 @@ class AsyncModels(Threaded[Models]):
         return await self._run(partial(Models.pull, name, progress=progress))
 
     async def wait(self, *, timeout: float | None = None) -> SearchStatus:  # noqa: ASYNC109 - as Models'
-        deadline = self._target._deadline(timeout)
+        deadline = self._target._begin_wait(timeout)
         while (done := await self._run(partial(self._target._finished, deadline))) is None:  # noqa: ASYNC110 - as above
             await asyncio.sleep(models.POLL_S)
         return done
@@ -161,6 +172,9 @@ class AsyncSpace(Threaded[Space]):
     invite = awaitable(Space.invite)
     revoke = awaitable(Space.revoke)
     leave = awaitable(Space.leave)
+    relays = awaitable(Space.relays)
+    add_relay = awaitable(Space.add_relay)
+    remove_relay = awaitable(Space.remove_relay)
     id = awaitable(Space.id)
     members = awaitable(Space.members)
     digest = awaitable(Space.digest)

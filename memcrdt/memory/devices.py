@@ -29,12 +29,14 @@ class Device(Record):
         spaces: The names of the spaces shared with the device.
         connected: Whether the device is connected now. If not, the next five fields are None.
         via: `dialed` if this device opened the connection, `accepted` if the other device did.
-        found: The source of the address.
-        address: The address of the connection.
+        found: The source of the address that this device dialed: `mdns`, `tailscale`, or `address` for a remembered or
+            typed one. `relay` if a relay joins the two devices, whichever dialed.
+        address: The address of the connection, as HOST:PORT; through a relay, that address after the word `relay`.
         since: The start of the connection.
         skew_ms: The milliseconds by which the clock of the device is ahead of ours.
         behind: The number of local changes that the device has not confirmed.
-        unscrubbed: The number of forgotten memories that the device has not confirmed to have scrubbed from its file.
+        unscrubbed: The number of forgotten memories that the device has not confirmed to have scrubbed from its file;
+            for a hub, to have forgotten in its live database.
         agreed_at: The time since when both devices have had the same data in all shared spaces.
         confirmed_at: The time of the last confirmation.
         seen_at: The time of the last contact.

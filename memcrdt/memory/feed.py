@@ -18,10 +18,9 @@ from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.records import Change
 from memcrdt.model.values import from_ms
+from memcrdt.store.base import AnyStore, Notice
 from memcrdt.store.change_cursor import ChangeCursor, Step
-from memcrdt.store.connections import data_version
 from memcrdt.store.log import head as log_head
-from memcrdt.store.store import Notice, Store
 
 QUEUE: Final = 1_024  # changes waiting for one subscriber
 POLL_S: Final = 0.025  # one look costs 4 µs
@@ -114,11 +113,12 @@ class Subscription:
 
     def _fill(self, db: Any, change_of: Callable[[Step], Change]) -> bool:
         """Fill the queue. Return whether more changes may follow and the queue has room for them."""
-        room = QUEUE - len(self._queue)
         head = log_head(db)
-        if room <= 0:
-            self._full_since = self._full_since or head
-            return False
+        with self._changed:  # a reader that makes room has to see that it must wake the feed
+            room = QUEUE - len(self._queue)
+            if room <= 0:
+                self._full_since = self._full_since or head
+                return False
         if self._full_since is not None and head > self._full_since:
             self._put([Change(kind="missed", id="", space="", origin="local", at=self._feed.now())])
         self._full_since = None
@@ -148,7 +148,7 @@ class Subscription:
 class Feed:
     """Looks for changes while there are subscriptions."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: AnyStore) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._subscriptions: list[Subscription] = []
@@ -211,7 +211,7 @@ class Feed:
         while True:
             woken = self._woken.wait(0 if more else POLL_S)
             self._woken.clear()
-            version = data_version(db)
+            version = self._store.data_version(db)
             subscriptions = self._subscribed()  # after the wait, to include new subscribers
             if not subscriptions:
                 return

@@ -14,7 +14,8 @@ from memcrdt.model.attributes import AddOptions
 from memcrdt.model.filters import INCLUDES, Filters
 from memcrdt.paths import check_path
 from memcrdt.store import backup, compaction
-from memcrdt.store.store import Store
+from memcrdt.store.base import AnyStore
+from memcrdt.store.store import in_file
 
 if TYPE_CHECKING:
     from memcrdt.importing.rows import ImportRow
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Files:
     """The files of one memory: `memory.files`. Exports, imports, backups, and the store file itself."""
 
-    def __init__(self, home: Path | None, store: Store, reader: Reader, writer: Writer) -> None:
+    def __init__(self, home: Path | None, store: AnyStore, reader: Reader, writer: Writer) -> None:
         self._home = home
         self._store = store
         self._reader = reader
@@ -42,7 +43,7 @@ class Files:
         progress: Callable[[int], None] | None = None,
         **defaults: Unpack[AddOptions],
     ) -> ImportReport:
-        """Add the memories of a file. Each line is an object as written by export(), or a JSON string.
+        """Add the memories of a file that export() wrote. In JSON Lines each line is an object, or a JSON string.
 
         This device adds the memories. The device that a line names becomes `imported_from`.
 
@@ -50,9 +51,9 @@ class Files:
         memory stays forgotten, unless `again` is set. An expired memory is added and hidden.
 
         Args:
-            path: The file, or a binary stream.
-            format: `jsonl`, or `server-memory` for the file of the MCP server of that name. Without it, the suffix of
-                the file name decides.
+            path: The file or folder, or a binary stream of lines.
+            format: `jsonl`, `server-memory`, `markdown` or `mem0`, as for export(). Without it, the suffix of the file
+                name decides. Files that others wrote come by import_from(), which trusts them less.
             again: Whether to add forgotten memories again.
             dry_run: Whether to count without adding.
             progress: Called after every batch with the number of lines read.
@@ -70,13 +71,14 @@ class Files:
             >>> memory.files.import_("notes.jsonl", tags=["imported"]).added
             120
         """
-        from memcrdt.importing import lines, sources
+        from memcrdt.importing import sources
         from memcrdt.memory import transfer
 
-        file = transfer.check_file(self._home, path, format, "the file to import", sources.LINES)
-        rows = lines.rows(file, sources.LINES[format or "jsonl"])
+        file = transfer.check_source_file(self._home, path, format, sources.FORMATS)
+        rows = sources.exported_rows(format or "jsonl", file)
         name = file if isinstance(file, Path) else "the stream"
-        return self._bring(rows, name, {"again": again, "dry_run": dry_run}, progress, defaults)
+        flags = {"again": again, "dry_run": dry_run, "is_foreign": format not in (None, "jsonl")}
+        return self._bring(rows, name, flags, progress, defaults)
 
     def import_from(
         self,
@@ -92,16 +94,18 @@ class Files:
         """Add the memories of another program. They have its name as `source`, the trust `imported`, and its dates.
 
         Each item has a key of its own. So a second import, here or on another device, adds nothing twice, and updates
-        the memories of items that have changed. A forgotten memory stays forgotten, unless `again` is set or the import
+        the memories of items that have changed. If the memory was edited, too, both texts are kept as a conflict. A
+        forgotten memory stays forgotten, unless `again` is set or the import
         goes to another scope. A text that is too long for one memory becomes several. Texts with secrets are refused.
 
         Args:
             source: `markdown` (basic-memory, Obsidian, any folder of Markdown files), `claude-code` (its memory folders
                 and CLAUDE.md), `codex` (its memory folder, or an AGENTS.md), `claude` and `chatgpt` (their exports),
-                `mem0` (its memories as JSON, or the export of OpenMemory), `letta` (agent files),
-                `mcp-memory-service` (its JSON export), `text`, `server-memory`, or `jsonl`.
-            path: The file or folder. Without it, the usual place of the source, if it has one: `~/.claude`, or
-                `~/.codex/memories`.
+                `mem0` (its memories as JSON or Markdown, its `history.db`, or the export of OpenMemory), `letta` (agent
+                files), `mcp-memory-service` (its database or JSON export), `claude-mem` and `chroma` (their databases),
+                `transcripts` (sessions of coding agents), `text`, `server-memory`, or `jsonl`.
+            path: The file or folder. Without it, the usual place of the source, if it has one: `~/.claude`,
+                `~/.codex/memories`, `~/.mem0/history.db` or `~/.claude-mem/claude-mem.db`.
             again: Whether to add forgotten memories again.
             dry_run: Whether to count without adding.
             progress: Called after every batch with the number of items read.
@@ -123,7 +127,8 @@ class Files:
         from memcrdt.memory import transfer
 
         place = transfer.check_place(self._home, source, path)
-        return self._bring(sources.rows(source, place), place, {"again": again, "dry_run": dry_run}, progress, defaults)
+        flags = {"again": again, "dry_run": dry_run, "is_foreign": source != "jsonl"}
+        return self._bring(sources.rows(source, place), place, flags, progress, defaults)
 
     def _bring(
         self,
@@ -151,12 +156,19 @@ class Files:
         history: bool = False,
         **filters: Unpack[Filters],
     ) -> int:
-        """Write memories to a file, one per line. Expired and superseded ones are included.
+        """Write memories to a file or folder. Expired and superseded ones are included.
+
+        import_() gives back the same memories. What a form has no place for stands in a field `memcrdt`, which other
+        programs pass over.
 
         Args:
-            path: The file, or a binary stream. An existing file is replaced.
-            format: `jsonl`. Without it, the suffix of the file name decides.
-            history: Whether to write all texts of each memory, the time of its last change, and its device.
+            path: The file, or a binary stream; for `markdown` the folder, where notes of other memories stay. An
+                existing file is replaced.
+            format: `jsonl`; `markdown`, a folder with a note for each memory and its fields as front matter, for
+                Obsidian and git; `mem0`, as mem0's `get_all()` writes it; or `server-memory`, the file of that MCP
+                server. Without it, the suffix of the file name decides.
+            history: Whether to write all texts of each memory, the time of its last change, and its device. Only
+                `jsonl` has a place for them.
             **filters: Filters as for Memory.list(), but `include` is everything unless it is given. include=[] leaves
                 expired and superseded memories out.
 
@@ -164,21 +176,19 @@ class Files:
             The number of memories.
 
         Raises:
-            InputError: An argument is invalid.
+            InputError: An argument is invalid, or a file in the folder would be replaced that is no note.
             StoreError: The file cannot be written. A stream raises its own errors.
 
         Example:
             >>> memory.files.export("acme.jsonl", scope="project/acme")
             42
         """
-        from memcrdt.memory import transfer
+        from memcrdt.memory import exporting
 
-        file = transfer.check_file(self._home, path, format, "the file to export to", transfer.EXPORTED)
+        file, form = exporting.check_form(self._home, path, format)
         wanted = self._reader.filters({**filters, "include": INCLUDES} if filters.get("include") is None else filters)
         history = checks.check_flag(history, "history")
-        if isinstance(file, Path):
-            return transfer.export(self._store, file, wanted, history=history)
-        return transfer.write(self._store, file, wanted, history=history)
+        return exporting.Export(self._store, wanted, form, history=history).to(file)
 
     def backup(self, path: str | os.PathLike[str]) -> int:
         """Write a copy of the store to a new file. Reads and writes continue. The device key is not in the copy.
@@ -190,7 +200,7 @@ class Files:
             InputError: The file exists.
             StoreError: The file cannot be written.
         """
-        return backup.back_up(self._store, check_path(path, "the file for the backup"))
+        return backup.back_up(in_file(self._store), check_path(path, "the file for the backup"))
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Return the memories to the state of a backup. Other devices send back later changes that they know.
@@ -205,7 +215,7 @@ class Files:
         """
         from memcrdt.store.recovery import restore
 
-        restore.restore(self._store, check_path(path, "the backup"))
+        restore.restore(in_file(self._store), check_path(path, "the backup"))
 
     def doctor(self, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
         """Check every row of the store, and repair it on request.
@@ -220,8 +230,10 @@ class Files:
         from memcrdt.store.recovery import doctor
 
         repair, give_up = checks.check_flag(repair, "repair"), checks.check_flag(give_up, "give_up")
-        return doctor.repair(self._store, give_up=give_up) if repair else doctor.examine(self._store)
+        store = in_file(self._store)
+        return doctor.repair(store, give_up=give_up) if repair else doctor.examine(store)
 
     def compact(self) -> compaction.Compacted:
         """Free the space of old versions and forgotten memories in the file. memcrdt also compacts automatically."""
-        return self._store.using_reserve(lambda: compaction.compact(self._store))
+        store = in_file(self._store)
+        return store.using_reserve(lambda: compaction.compact(store))

@@ -16,6 +16,7 @@ from memcrdt.memory import feed, names
 from memcrdt.memory.devices import Device
 from memcrdt.memory.files import Files
 from memcrdt.memory.forgetting import ForgetStatus, forget_status
+from memcrdt.memory.mirrors import Mirrors
 from memcrdt.memory.models import Models
 from memcrdt.memory.pairing import Pairing
 from memcrdt.memory.reader import Reader
@@ -31,15 +32,23 @@ from memcrdt.model.attributes import AddOptions, UpdateOptions
 from memcrdt.model.edits import MemoryEdit
 from memcrdt.model.filters import CheckedFilters, Filters, Order, check_filters, check_order
 from memcrdt.model.records import Change, Forgotten, Hit, MemoryRecord, Page, Revision
-from memcrdt.model.requests import UpdateRequest, check_add, check_items, check_update_of, check_updates
+from memcrdt.model.requests import (
+    UpdateRequest,
+    check_add,
+    check_items,
+    check_rename,
+    check_renames,
+    check_update_of,
+    check_updates,
+)
 from memcrdt.model.scopes import GLOBAL, PERSONAL, check_scope
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Time
-from memcrdt.search.searcher import Searcher
+from memcrdt.search.searcher import Searcher, SearchStatus
 from memcrdt.store import overview
 from memcrdt.store.alarms import StoreAlarm
+from memcrdt.store.base import AnyStore
 from memcrdt.store.listing import Listing
-from memcrdt.store.store import Store
 
 if TYPE_CHECKING:
     from memcrdt.memory.transfer import ImportReport
@@ -58,6 +67,7 @@ class Memory:
         config: The settings of the home.
         device: The id of this device.
         files: Exports, imports, backups, and the store file itself.
+        mirrors: Folders of text files that are kept equal to the memories of a scope.
         sync: Sync and pairing with other devices.
         tokens: The tokens of Yjs clients.
         models: The embedding models.
@@ -66,7 +76,7 @@ class Memory:
     def __init__(
         self,
         home: Path | None,
-        store: Store,
+        store: AnyStore,
         network: Callable[[Memory], Network],
         *,
         pairing: Callable[[Memory], Pairing],
@@ -83,6 +93,7 @@ class Memory:
         self._reader = Reader(store)
         self._writer = Writer(store, self.retention)
         self.files = Files(home, store, self._reader, self._writer)
+        self.mirrors = Mirrors(home, store, self._reader, self._writer, self._feed)
         self.sync = Sync(store, network(self), pairing(self))
         self.tokens = YjsTokens(store)
         self.models = Models(home, searcher)
@@ -410,6 +421,72 @@ class Memory:
         """
         return self._writer.move(checks.check_id(id), self.get(id).text, space)
 
+    def rename_key(
+        self,
+        id: str,
+        key: str,
+        *,
+        text: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        author: str | None = None,
+        expected: str | None = None,
+        allow_secret: bool = False,
+    ) -> str:
+        """Give a memory another key, in one transaction: it is added under the new key, and forgotten under its old id.
+
+        Tags, kind and the other attributes move with it. Its history and the links are not moved.
+
+        Args:
+            id: The id of the memory.
+            key: The new key. There must be no memory of this key yet.
+            text: A text that names the key, if it has to change; None for the present one.
+            metadata: Entries to add or replace; None removes one.
+            author: The agent or person who makes the change; None for the author of the memory.
+            expected: The `revision` of the record that the call was made from. Without it, a change that is made
+                during the call is noticed all the same.
+            allow_secret: Whether to accept a text that looks like a secret.
+
+        Returns:
+            The new id of the memory.
+
+        Raises:
+            InputError: An argument is invalid, or the memory has competing texts: settle them first.
+            NotFoundError: The memory does not exist here.
+            StaleRevisionError: The memory has changed, or there is a memory of the new key. Nothing was changed.
+
+        Example:
+            >>> memory.rename_key(memory.get_by_key("motd", scope="project/acme").id, "message-of-the-day")
+            '01KAJ2M0Y5Q8B6T3ZC4W7R9XEN'
+        """
+        about = {"text": text, "metadata": metadata, "author": author, "expected": expected}
+        request = check_rename(self.get(id), {**about, "key": key, "allow_secret": allow_secret}, self.store.now_ms())
+        return self._writer.rename_keys([request])[0]
+
+    def rename_keys(
+        self, /, items: Iterable[Mapping[str, Any]], *, author: str | None = None, allow_secret: bool = False
+    ) -> builtins.list[str]:
+        """Give several memories other keys: all or none, up to 200 memories with 2 MiB of text.
+
+        More of them are renamed in several such transactions, as with add_many().
+
+        Args:
+            items: Mappings with the `id` of a memory, its new `key`, and other arguments of rename_key().
+            author: The agent or person who makes the changes, for items that name none.
+            allow_secret: Whether to accept texts that look like a secret.
+
+        Returns:
+            The new ids, in the order of the items.
+
+        Raises:
+            InputError, NotFoundError, StaleRevisionError: As for rename_key(). InputError names the item.
+
+        Example:
+            >>> pages = memory.list(metadata={"folder": "drafts"})
+            >>> memory.rename_keys({"id": page.id, "key": f"pages/{page.metadata['name']}"} for page in pages)
+        """
+        defaults = {"author": author, "allow_secret": allow_secret}
+        return self._writer.rename_keys(check_renames(items, defaults, self.get, self.store.now_ms()))
+
     def rename_scope(self, old: str, new: str) -> int:
         """Change the scope of every memory in scope `old` to `new`, in transactions of up to 200 memories.
 
@@ -584,6 +661,8 @@ class Memory:
         recency: float = 0.0,
         importance: float = 0.0,
         vector: Iterable[float] | None = None,
+        rerank: bool = False,
+        rerank_ms: int = 250,
         **filters: Unpack[Filters],
     ) -> builtins.list[Hit]:
         """Return the memories that best answer `query`, best first.
@@ -592,7 +671,8 @@ class Memory:
         and can be compared between queries.
 
         Args:
-            query: A question or keywords. Only the first 8,192 characters count, to the end of a word.
+            query: A question or keywords, with "exact phrases", -excluded words and prefixes* if needed. Only the first
+                8,192 characters count, to the end of a word.
             limit: Maximum number of hits, up to 1,000.
             min_score: Leave out hits below this score, from 0 to 1.
             explain: Whether to set the `parts` of each hit.
@@ -602,10 +682,13 @@ class Memory:
             importance: From 0 to 1: prefer important memories among those nearly as good as the best.
             vector: The embedding of the query, [dim], made by the model of this store. It replaces a call of the
                 embedder.
+            rerank: Whether the reranker of the settings reads the best 30 hits again. Its first use loads it, which
+                takes one or two seconds more.
+            rerank_ms: How long it may take, in ms, up to 60,000. A hit that is not scored in time keeps its rank.
             **filters: Filters as for list(), applied before the ranking.
 
         Raises:
-            InputError: An argument is invalid.
+            InputError: An argument is invalid, or the settings name no reranker.
 
         Example:
             >>> for hit in memory.search("when do we ship?", limit=5, tags=["release"]):
@@ -623,7 +706,10 @@ class Memory:
             recency=checks.check_share(recency, "recency"),
             importance=checks.check_share(importance, "importance"),
             vector=checks.check_vector(vector),
+            rerank_ms=checks.check_rerank_ms(rerank_ms) if checks.check_flag(rerank, "rerank") else 0,
         )
+        if rerank and not self._searcher.has_reranker:
+            raise InputError("there is no reranker; name one, or a folder with one, in the setting `reranker`")
         return self._searcher.search(checks.check_query(query), self._reader.filters(filters), options)
 
     def similar(
@@ -801,6 +887,10 @@ class Memory:
     def use_model(self, name: str) -> str:
         """Switch to another embedding model, and return its full name. See Models.use()."""
         return self.models.use(name)
+
+    def wait_indexed(self, *, timeout: float | None = None) -> SearchStatus:
+        """Wait until every memory has its vectors, and return the state of search. See Models.wait()."""
+        return self.models.wait(timeout=timeout)
 
     # Other devices
 

@@ -31,7 +31,7 @@ class Models:
 
     @staticmethod
     def list() -> builtins.list[KnownModel]:
-        """Return the known models: the shipped model, then the models of fastembed. It takes about a second."""
+        """Return the known models: the shipped ones, then the models of fastembed. It takes about a second."""
         from memcrdt.search.embedders import catalog
 
         return catalog.known_models()
@@ -77,11 +77,27 @@ class Models:
         """
         used = self._searcher.use(name)
         if self._home is not None:
-            config.change(self._home, "embedder", "static" if name == "static" else used)
+            config.change(self._home, "embedder", name if name in ("auto", "static") else used)
         return used
 
+    def load(self) -> bool:
+        """Load the transformer of the embedder `auto` now, so that the next search uses it. It takes about 0.4 s.
+
+        Otherwise a search loads it in the background, does not wait for it, and finds by the static model meanwhile.
+        Nothing is loaded if no memory has been embedded with it yet.
+
+        Returns:
+            Whether the next search uses it.
+
+        Example:
+            >>> memory.models.load()
+            True
+            >>> hits = memory.search("what do we ship on Tuesdays?")
+        """
+        return self._searcher.load()
+
     def status(self) -> SearchStatus:
-        """Return the model in use, the next model, and the number of memories that wait to be embedded."""
+        """Return the models in use, the next model, and the number of memories that wait to be embedded."""
         return self._searcher.status()
 
     def wait(self, *, timeout: float | None = None) -> SearchStatus:
@@ -96,13 +112,15 @@ class Models:
         Raises:
             EmbedderError: The model fails.
         """
-        deadline = self._deadline(timeout)
+        deadline = self._begin_wait(timeout)
         while (done := self._finished(deadline)) is None:
             time.sleep(POLL_S)
         return done
 
-    def _deadline(self, timeout: float | None) -> float | None:
+    def _begin_wait(self, timeout: float | None) -> float | None:
+        """Embed without pauses, and return the time at which the wait ends."""
         limit_s = check_timeout(timeout)
+        self._searcher.hurry()
         return None if limit_s is None else time.monotonic() + limit_s
 
     def _finished(self, deadline: float | None) -> SearchStatus | None:

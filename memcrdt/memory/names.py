@@ -10,7 +10,7 @@ from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model import checks, limits
 from memcrdt.model.ids import is_ulid
 from memcrdt.store import reads, spaces
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 LISTED: Final = 10  # candidates in an error
 SHOWN_CHARS: Final = 40  # of the text of a candidate

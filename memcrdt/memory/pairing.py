@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, Self, TypedDict, TypeVar, cast
 
 from memcrdt.errors import InputError, PairingError
 from memcrdt.model.checks import check_flag, check_names, check_optional_label, check_timeout
+from memcrdt.model.relay_addresses import relay_address
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record
 
@@ -54,6 +55,8 @@ class PairOptions:
         host: The local address to listen at. An empty text listens on all interfaces.
         mdns: Whether to announce this device and to search on the local network. None takes the setting of config.toml.
         tailscale: Whether to search in the tailnet. None takes the setting of config.toml.
+        relay: A relay at which the devices can meet, as HOST:PORT, beside those of the settings and of the spaces. On
+            the device where the code is typed, the only way to look for the other one.
     """
 
     spaces: tuple[str, ...] = (PERSONAL,)
@@ -62,6 +65,7 @@ class PairOptions:
     host: str = ""
     mdns: bool | None = None
     tailscale: bool | None = None
+    relay: str | None = None
 
 
 class JoinOptions(TypedDict, total=False):
@@ -72,12 +76,15 @@ class JoinOptions(TypedDict, total=False):
         host: The local address to listen at. Default: all interfaces.
         mdns: Whether to search on the local network. Default: the setting of config.toml.
         tailscale: Whether to search in the tailnet. Default: the setting of config.toml.
+        relay: The relay at which the other device waits, as HOST[:PORT]. Default: the search looks at the relays of the
+            settings and of the spaces.
     """
 
     name: str | None
     host: str
     mdns: bool | None
     tailscale: bool | None
+    relay: str | None
 
 
 class InviteOptions(JoinOptions, total=False):
@@ -102,6 +109,7 @@ def invite_options(given: InviteOptions) -> PairOptions:
         host=given.get("host", ""),
         mdns=given.get("mdns"),
         tailscale=given.get("tailscale"),
+        relay=None if (relay := given.get("relay")) is None else relay_address(relay),
     )
 
 
@@ -120,6 +128,7 @@ class WaitingCode(Protocol):
     """A code that is valid inside the context. memcrdt.pairing.inviting implements it."""
 
     addresses: list[str]
+    relays: list[str]
 
     @property
     def code(self) -> object:
@@ -157,11 +166,13 @@ class AsyncInvitation:
     Attributes:
         code: The code, such as `7-crossover-granite`. One wrong guess invalidates it.
         addresses: The addresses of this device, as HOST:PORT, for a device that cannot find it.
+        relays: The relays at which this device waits, for a device that cannot reach it.
     """
 
     def __init__(self, waiting: WaitingCode) -> None:
         self._waiting = waiting
         self.code = str(waiting.code)
+        self.relays = tuple(waiting.relays)
         self.addresses: tuple[str, ...] = ()
 
     async def __aenter__(self) -> Self:
@@ -194,6 +205,7 @@ class Invitation:
     Attributes:
         code: The code, such as `7-crossover-granite`. One wrong guess invalidates it.
         addresses: The addresses of this device, as HOST:PORT, for a device that cannot find it.
+        relays: The relays at which this device waits, for a device that cannot reach it.
     """
 
     def __init__(self, pairing: Pairing, options: PairOptions) -> None:
@@ -204,6 +216,7 @@ class Invitation:
             self._loop.close()
             raise
         self.code, self.addresses = self._invitation.code, self._invitation.addresses
+        self.relays = self._invitation.relays
 
     def __enter__(self) -> Self:
         return self

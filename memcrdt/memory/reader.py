@@ -114,9 +114,9 @@ class Reader:
         with self._store.reading() as db:
             return listing.page(db, asked, self._store.now_ms())
 
-    def every(self, order: Order, filters: CheckedFilters, *, page: int | None = None) -> Iterator[MemoryRecord]:
+    def every(self, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
         """Yield every memory that matches the filters, a page at a time."""
-        return listing.every(self._store, order, filters, page_size=page)
+        return listing.every(self._store, order, filters)
 
 
 @contextmanager

@@ -14,14 +14,13 @@ from memcrdt.errors import MemcrdtError, StoreError
 from memcrdt.model.limits import MIB
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
-from memcrdt.store import alarms, changes, clock, listing, overview
+from memcrdt.store import alarms, changes, clock, listing
 from memcrdt.store.alarms import StoreAlarm
+from memcrdt.store.base import AnyStore
 from memcrdt.store.change_cursor import RETENTION
-from memcrdt.store.clock import ClockNote
-from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.reads import Place
 from memcrdt.store.recovery.damage import mending
-from memcrdt.store.store import Store
+from memcrdt.store.sql import SqlConnection
 
 WARN_AT: Final = 0.9  # of the budget
 EVERY_MS: Final = 3_600_000  # between two looks for expired memories
@@ -51,7 +50,7 @@ class Budget(Record):
 class Retention:
     """The budget and the expiry of one store."""
 
-    def __init__(self, store: Store, config: Config) -> None:
+    def __init__(self, store: AnyStore, config: Config) -> None:
         self._store = store
         self._config = config
         self._warned = False
@@ -59,8 +58,7 @@ class Retention:
 
     def budget(self) -> Budget:
         limit = self._config.budget_mb * MIB
-        with self._store.reading() as db:
-            return Budget(overview.used_bytes(db), limit or None)
+        return Budget(self._store.size(used=True), limit or None)
 
     def check_budget(self, texts: list[str]) -> None:
         """Raise StoreError when the budget has no room for the texts. Warn once when it is nearly used up."""
@@ -84,7 +82,7 @@ class Retention:
     def note_time(self) -> None:
         """Note the time for later checks of the clock. An error is logged, because it must not fail an open()."""
         try:
-            self._observe()
+            clock.note_time(self._store)
         except MemcrdtError as exc:
             _log.debug("the time could not be noted: %s", exc)
 
@@ -106,7 +104,7 @@ class Retention:
 
         Raises StoreError if the clock is doubted (store/clock.py), unless `trust_clock` confirms it.
         """
-        note = self._observe(confirm=trust_clock)
+        note = clock.note_time(self._store, confirm=trust_clock)
         if (listed := self._due()) is None:
             return 0
         if note.before is not None:
@@ -131,18 +129,6 @@ class Retention:
         if before is None or self._due() is None:
             return ()
         return (alarms.alarm(self._store.now_ms(), self._doubt(before), "clock", before),)
-
-    def _observe(self, *, confirm: bool = False) -> ClockNote:
-        """Note the time, at most once an hour, and return the note."""
-        now = self._store.now_ms()
-        with self._store.reading() as db:
-            note, is_noted = clock.read(db), clock.is_noted(db)
-        if is_noted and not confirm and 0 <= now - note.seen < clock.NOTE_INTERVAL_MS:
-            return note
-        with self._store.writing() as db:
-            note = ClockNote(now) if confirm else clock.read(db).moved_to(now)
-            clock.write(db, note)
-        return note
 
     def _due(self) -> Callable[[SqlConnection], list[Place]] | None:
         """Return a function that lists the memories for one transaction to forget, or None if there are none."""

@@ -89,6 +89,8 @@ class ScopedMemory:
         recency: float = 0.0,
         importance: float = 0.0,
         vector: Iterable[float] | None = None,
+        rerank: bool = False,
+        rerank_ms: int = 250,
         **filters: Unpack[ScopedFilters],
     ) -> builtins.list[Hit]:
         """Return the memories of these scopes that best answer `query`. See Memory.search()."""
@@ -102,6 +104,8 @@ class ScopedMemory:
             recency=recency,
             importance=importance,
             vector=vector,
+            rerank=rerank,
+            rerank_ms=rerank_ms,
             **_checked(filters),
             scope=self.scopes,
         )

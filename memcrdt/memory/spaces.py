@@ -8,13 +8,15 @@ from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.checks import check_flag, check_label, check_name
 from memcrdt.model.device_ids import parse_device_id
+from memcrdt.model.relay_addresses import relay_address
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.store import digests
-from memcrdt.store.membership import sharing
+from memcrdt.store.base import AnyStore
+from memcrdt.store.membership import relays, sharing
 from memcrdt.store.membership.members import Members
+from memcrdt.store.membership.relays import SpaceRelay
 from memcrdt.store.membership.sharing import SpaceMember
 from memcrdt.store.spaces import NONCE_BYTES, Genesis, add_space, find_space, id_of_space, space_number
-from memcrdt.store.store import Store
 
 
 class Space:
@@ -31,7 +33,7 @@ class Space:
         >>> acme.invite(laptop)
     """
 
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: AnyStore, name: str) -> None:
         self._store = store
         self.name = check_label(name, "the name of the space", limits.NAME_CHARS)
 
@@ -88,6 +90,35 @@ class Space:
             ReadOnlyError: This device may only read the space.
         """
         sharing.revoke(self._store, self.name, parse_device_id(device))
+
+    def relays(self) -> tuple[SpaceRelay, ...]:
+        """Return the relays of the space, at most four."""
+        return relays.relays_of(self._store, self.name)
+
+    def add_relay(self, address: str) -> None:
+        """List a relay, at which the members of the space meet if no direct path works. A second call does nothing.
+
+        Args:
+            address: HOST or HOST:PORT.
+
+        Raises:
+            InputError: The address is malformed, the space lists four relays already, or it is `local`.
+            ReadOnlyError: This device may only read the space.
+        """
+        relays.add_relay(self._store, self.name, relay_address(address))
+
+    def remove_relay(self, address: str) -> None:
+        """List a relay no longer, whichever member has listed it.
+
+        Args:
+            address: HOST or HOST:PORT.
+
+        Raises:
+            InputError: The address is malformed, or the space is `local`.
+            NotFoundError: The space does not list the relay.
+            ReadOnlyError: This device may only read the space.
+        """
+        relays.remove_relay(self._store, self.name, relay_address(address))
 
     def leave(self) -> None:
         """Stop sharing the space. Its memories stay on this device, in a space with a new id.

@@ -9,12 +9,13 @@ from pathlib import Path
 from memcrdt.memory.devices import Device, device_of
 from memcrdt.memory.retention import Budget, Retention
 from memcrdt.memory.sync import Serving
+from memcrdt.mirror.records import MirrorInfo, MirrorRecords
 from memcrdt.model.serialization import Record
 from memcrdt.search.searcher import SearchStatus
 from memcrdt.store import alarms, overview
 from memcrdt.store.alarms import StoreAlarm
+from memcrdt.store.base import AnyStore
 from memcrdt.store.overview import SpaceStatus
-from memcrdt.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Status(Record):
         acknowledged: The alarms that were acknowledged and whose cause is still the same.
         spaces: The spaces with their sizes and digests.
         peers: The other devices, as Memory.devices() returns them.
+        mirrors: The mirrored folders, as Mirrors.list() returns them.
     """
 
     home: str | None
@@ -50,10 +52,15 @@ class Status(Record):
     acknowledged: tuple[StoreAlarm, ...]
     spaces: tuple[SpaceStatus, ...]
     peers: tuple[Device, ...]
+    mirrors: tuple[MirrorInfo, ...]
 
 
 def status_of(
-    home: Path | None, store: Store, serving: Serving | None, retention: Retention, search: SearchStatus
+    home: Path | None,
+    store: AnyStore,
+    serving: Serving | None,
+    retention: Retention,
+    search: SearchStatus,
 ) -> Status:
     """Combine the parts into the status for users."""
     held = overview.overview(store, served=serving is not None)
@@ -74,19 +81,21 @@ def status_of(
         acknowledged=seen,
         spaces=held.spaces,
         peers=tuple(device_of(peer) for peer in held.peers),
+        mirrors=() if home is None else tuple(MirrorRecords(home).all()),
     )
 
 
-def acknowledge(store: Store, retention: Retention) -> tuple[StoreAlarm, ...]:
+def acknowledge(store: AnyStore, retention: Retention) -> tuple[StoreAlarm, ...]:
     """Acknowledge the present alarms, and return those that were not acknowledged before."""
     new, seen = _alarms(store, retention)
     if new:
         with store.writing() as db:
-            alarms.acknowledge(db, {alarm.id for alarm in (*new, *seen)})
+            known, now = alarms.acknowledged(db), store.now_ms()
+            alarms.acknowledge(db, {alarm.id: known.get(alarm.id, now) for alarm in (*new, *seen)})
     return new
 
 
-def _alarms(store: Store, retention: Retention) -> tuple[tuple[StoreAlarm, ...], tuple[StoreAlarm, ...]]:
+def _alarms(store: AnyStore, retention: Retention) -> tuple[tuple[StoreAlarm, ...], tuple[StoreAlarm, ...]]:
     """Return the present alarms: those that nobody has acknowledged, and the others."""
     present = (*overview.alarms_of(store), *retention.alarms())
     with store.reading() as db:
@@ -94,10 +103,11 @@ def _alarms(store: Store, retention: Retention) -> tuple[tuple[StoreAlarm, ...],
     return tuple(each for each in present if each.id not in known), tuple(each for each in present if each.id in known)
 
 
-def _forget_acknowledgments(store: Store, present: Set[str]) -> None:
+def _forget_acknowledgments(store: AnyStore, present: Set[str]) -> None:
     """Forget acknowledgments of alarms that have ended, so that an alarm is shown if its cause comes back."""
     with store.reading() as db:
-        ended = alarms.acknowledged(db) - present
-    if ended:
+        has_ended = not alarms.acknowledged(db).keys() <= present
+    if has_ended:
         with store.writing() as db:
-            alarms.acknowledge(db, alarms.acknowledged(db) - ended)
+            still = {alarm: at for alarm, at in alarms.acknowledged(db).items() if alarm in present}
+            alarms.acknowledge(db, still)

@@ -25,11 +25,11 @@ from memcrdt.model.device_ids import parse_device_id
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record
 from memcrdt.store import overview
+from memcrdt.store.base import AnyStore, Notice
 from memcrdt.store.log import LOCAL
 from memcrdt.store.membership import sharing
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.overview import PeerStatus
-from memcrdt.store.store import Notice, Store
 
 POLL_S: Final = 0.05  # between two looks at the state of the sync
 
@@ -115,7 +115,7 @@ class Sync:
     id raises InputError for a mistyped id.
     """
 
-    def __init__(self, store: Store, network: Network, pairing: Pairing) -> None:
+    def __init__(self, store: AnyStore, network: Network, pairing: Pairing) -> None:
         self._store = store
         self._network = network
         self._pairing = pairing

@@ -13,10 +13,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from functools import partial, update_wrapper
 from itertools import islice
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar
 
 from memcrdt.errors import StoreError
-from memcrdt.store.listing import PAGE
+
+BATCH: Final = (
+    100  # records that a thread hands over at once; with more alive, Python's garbage collector stops the loop
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,7 +85,7 @@ class Threaded(Generic[S]):
 async def each(owner: Threaded[Any], begin: Callable[[], Iterator[T]]) -> AsyncIterator[T]:
     """Yield the items of the iterator that `begin` returns. Threads read them in batches."""
     items = await owner._run(begin)
-    while batch := await owner._run(lambda: tuple(islice(items, PAGE))):
+    while batch := await owner._run(lambda: tuple(islice(items, BATCH))):
         for item in batch:
             yield item
 

@@ -1,15 +1,18 @@
-"""`memory.tokens`: access tokens of stock Yjs clients and of MCP clients over HTTP."""
+"""`memory.tokens`: access tokens of clients that connect over HTTP: REST, MCP and stock Yjs clients."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from memcrdt.errors import InputError
+from memcrdt.model.checks import check_flag
+from memcrdt.model.rights import READ, USUAL, Right
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.serialization import Record, UtcTime
 from memcrdt.model.values import from_ms
+from memcrdt.store.base import AnyStore
 from memcrdt.store.membership.tokens import StoredToken, TokenTable
-from memcrdt.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,22 +22,27 @@ class YjsToken(Record):
     Attributes:
         name: The name. Changes of its clients have the origin `yjs:NAME`.
         spaces: The spaces that its clients can access.
-        read_only: Whether writes of its clients are dropped.
-        origins: The web origins whose pages may use the token, such as `https://app.example`.
+        rights: What its clients may do: `read`, `write`, `forget` and `admin`.
+        origins: The web origins whose pages may use the token in Yjs, such as `https://app.example`.
         created_at: The time of its creation.
     """
 
     name: str
     spaces: tuple[str, ...]
-    read_only: bool
+    rights: tuple[Right, ...]
     origins: tuple[str, ...]
     created_at: UtcTime
+
+    @property
+    def read_only(self) -> bool:
+        """Whether writes of its Yjs clients are dropped. A Yjs client that writes can also forget."""
+        return not {"write", "forget"} <= {*self.rights}
 
 
 class YjsTokens:
     """The tokens of one memory: `memory.tokens`. A change is on disk when its method returns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: AnyStore) -> None:
         self._tokens = TokenTable(store)
 
     def create(
@@ -43,6 +51,7 @@ class YjsTokens:
         *,
         spaces: Iterable[str] = (PERSONAL,),
         read_only: bool = False,
+        rights: Iterable[Right] | None = None,
         origins: Iterable[str] = (),
     ) -> str:
         """Create a token.
@@ -50,20 +59,25 @@ class YjsTokens:
         Args:
             name: 1 to 64 letters, digits, dots and dashes.
             spaces: The names of the spaces that its clients can access.
-            read_only: Whether to drop writes of its clients.
+            read_only: Whether its clients may only read. It stands for rights=["read"].
+            rights: What its clients may do in these spaces: `read` (always included), `write`, `forget`, and `admin`:
+                pair, accept and revoke devices. Default: all except `admin`.
             origins: The web origins whose pages may use the token.
 
         Returns:
             The secret, 64 hexadecimal digits. Anyone with the secret can read the spaces. It cannot be shown again.
 
         Raises:
-            InputError: The name is taken or malformed, an origin is malformed, or the space is `local`.
+            InputError: The name is taken or malformed, a right or an origin is malformed, or the space is `local`.
             NotFoundError: A space does not exist here.
 
         Example:
             >>> secret = memory.tokens.create("browser", origins=["https://app.example"])
         """
-        return self._tokens.create(name, spaces=spaces, read_only=read_only, origins=origins)
+        if rights is not None and check_flag(read_only, "read_only"):
+            raise InputError("give read_only or rights, not both")
+        usual = READ if check_flag(read_only, "read_only") else USUAL
+        return self._tokens.create(name, spaces=spaces, rights=usual if rights is None else rights, origins=origins)
 
     def list(self) -> list[YjsToken]:
         """Return all tokens, sorted by name."""
@@ -83,7 +97,7 @@ def _shown(token: StoredToken) -> YjsToken:
     return YjsToken(
         name=token.name,
         spaces=token.spaces,
-        read_only=token.read_only,
+        rights=token.rights,
         origins=token.origins,
         created_at=from_ms(token.created_at),
     )

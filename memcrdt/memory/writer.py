@@ -13,14 +13,14 @@ from memcrdt.memory.retention import Retention
 from memcrdt.model import limits
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import Forgotten
-from memcrdt.model.requests import AddRequest, UpdateRequest, check_alive
+from memcrdt.model.requests import AddRequest, RenameRequest, UpdateRequest, check_alive
 from memcrdt.model.values import Vector
 from memcrdt.store import changes, listing, moving, reads
+from memcrdt.store.base import AnyStore
 from memcrdt.store.filtering import Where, both, where, with_ids
-from memcrdt.store.indexer import SqlConnection
 from memcrdt.store.membership import receipts
 from memcrdt.store.recovery.damage import mending
-from memcrdt.store.store import Store
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ Progress: TypeAlias = Callable[[int, int], None]  # called with the number done 
 class Writer:
     """Writes checked requests into one store. Methods raise StoreError if the write fails."""
 
-    def __init__(self, store: Store, retention: Retention) -> None:
+    def __init__(self, store: AnyStore, retention: Retention) -> None:
         self._store = store
         self._retention = retention
         self._ulids = changes.Ulids()
@@ -148,6 +148,17 @@ class Writer:
         self._store.scrub()
         return moved
 
+    def rename_keys(self, requests: list[RenameRequest]) -> list[str]:
+        """Give memories other keys and return their new ids in order. Many memories take several transactions."""
+        renamed: list[str] = []
+        for batch in self._store.in_turns(list(_batches(requests, limits.TRANSACTION_CHANGES, _text_of))):
+            with _saying_how_far("renamed", len(renamed), len(requests)):
+                plan = changes.Renaming(batch, self._ulids)
+                prepared = self._store.indexer.prepare([_text_of(each) for each in batch])
+                renamed += self._commit(plan, prepared)  # the budget has room: as many go
+        self._store.scrub()
+        return renamed
+
     def rename_scope(self, old: str, new: str) -> int:
         """Change scope `old` to `new` in every memory, and return their number. Many take several transactions."""
         with self._store.reading() as db:
@@ -168,6 +179,10 @@ class Writer:
         done = mending(self._store, partial(self._store.commit, plan, prepared=prepared))
         self._retention.look()
         return done
+
+
+def _text_of(request: RenameRequest) -> str:
+    return request.added.text
 
 
 def _batches(items: Sequence[T], most: int, text_of: Callable[[T], str]) -> Iterator[Sequence[T]]:
@@ -207,7 +222,7 @@ def _check_known(db: SqlConnection, memory_ids: Sequence[str]) -> None:
             raise reads.missing(db, memory_id)
 
 
-def _forgotten(store: Store, count: int, ids: list[str]) -> Forgotten:
+def _forgotten(store: AnyStore, count: int, ids: list[str]) -> Forgotten:
     """Return the result of forgetting these ids, with the confirmations of other devices."""
     with store.reading() as db:
         confirmed, awaited = receipts.confirmations(db, ids)

@@ -14,6 +14,8 @@ from memcrdt.model.normalization import nfc, nfc_json
 from memcrdt.model.ports import AUTO
 from memcrdt.model.values import Json, Vector, a_kind, canonical, check_json, check_unicode
 
+_RERANK_MS = 60_000
+
 
 def check_text(text: object) -> str:
     """Return a memory's text if it is not blank and has at most 64 KiB in UTF-8. Raises InputError."""
@@ -237,6 +239,12 @@ def check_batch(items: object) -> list[object]:
     if len(taken) > limits.BATCH_ITEMS:
         raise InputError(f"over {limits.BATCH_ITEMS:,} items in one call; split them into several calls")
     return taken
+
+
+def check_rerank_ms(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _RERANK_MS:
+        raise InputError(f"rerank_ms is {value!r}; give a whole number of milliseconds from 1 to {_RERANK_MS:,}")
+    return value
 
 
 def check_limit(value: object, most: int = limits.RESULTS) -> int:

@@ -9,6 +9,8 @@ import re
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
+_AS_INT = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")  # the digits that int() takes
 ULID_CHARS = 26
 RANDOM_BYTES = 10
 _RANDOM_BITS = 8 * RANDOM_BYTES
@@ -61,11 +63,8 @@ def derive(*parts: str | int) -> tuple[str, bytes]:
 
 
 def _encode(number: int) -> str:
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def _decode(ulid: str) -> int:
-    number = 0
-    for character in ulid:
-        number = (number << 5) | _ALPHABET.index(character)
-    return number
+    return int(ulid.translate(_AS_INT), 32)

@@ -215,7 +215,7 @@ class _Derivation:
         if statement.claim.kind == "add":
             self._adds[statement.id] = statement
             self._adds_by[statement.by].append(statement.id)
-        else:
+        elif statement.claim.kind == "revoke":
             self.revoked.setdefault(statement.claim.device, []).append(statement)
             self._revocations_by[statement.by].append(statement)
 

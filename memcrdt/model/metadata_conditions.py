@@ -8,6 +8,7 @@ A caller writes `{key: spec}`. A spec is one of these:
 | a list | equals any item of the list; so an empty list matches nothing |
 | a tuple `(low, high)` | lies between the two, both included; `None` leaves an end open |
 | a mapping of operators, `{"$gte": 2020, "$ne": 2023}` | satisfies all of them |
+| `JsonComparisons`, only for adapters | is a text of JSON whose value may satisfy them |
 
 All of these become tuples of `Condition`. A mapping without any key that begins with `$` is a plain value. To find a
 stored object that has such a key, write `{"$eq": {"$gt": 1}}`: the operand of an operator is always a plain value.
@@ -25,6 +26,7 @@ from typing import Any, Final, NamedTuple, TypeGuard
 from memcrdt.errors import InputError
 from memcrdt.model import limits
 from memcrdt.model.checks import check_label
+from memcrdt.model.json_values import JsonComparisons
 from memcrdt.model.normalization import nfc_json
 from memcrdt.model.values import Json, a_kind, check_json
 
@@ -36,7 +38,7 @@ class Condition(NamedTuple):
     """One operator and its operand. The operand of `$in` and `$nin` is a list, the operand of `$exists` a boolean."""
 
     operator: str
-    operand: Json
+    operand: Json | JsonComparisons
 
 
 def check_metadata_conditions(given: object, what: str) -> dict[str, tuple[Condition, ...]]:
@@ -61,6 +63,8 @@ def check_metadata_conditions(given: object, what: str) -> dict[str, tuple[Condi
 
 
 def _conditions(spec: object, what: str) -> tuple[Condition, ...]:
+    if isinstance(spec, JsonComparisons):
+        return (Condition("$json", spec),)
     if isinstance(spec, tuple):
         return _range(spec, what)
     if isinstance(spec, list):

@@ -208,7 +208,7 @@ def _birth(value: Json) -> _Birth | None:
     for name, is_valid in _BORN:
         if not is_valid(said := get(name)):
             return None
-        attributes[name] = nfc_json(said)
+        attributes[name] = None if said is None else nfc_json(said)
     return _Birth(text, created_at, device, salt, attributes)
 
 

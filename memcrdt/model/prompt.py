@@ -18,7 +18,8 @@ from memcrdt.model.values import a_kind
 MESSAGE_CHARS = 8_000  # of a message; what is longer was pasted
 MIN_CHARS = 100  # room for the frame, and for the line that counts what is left out
 
-_OPEN, _CLOSE = "<memories>\n", "</memories>\n"
+_START, _END = "<memories>", "</memories>"
+_OPEN, _CLOSE = _START + "\n", _END + "\n"
 # Blocks between tags of any name; then the rest behind an open tag of the kind that clients use, which was cut off.
 _TAGGED = re.compile(r"<([A-Za-z][\w-]{1,40})\b[^<>]{0,400}>.*?</\1>", re.DOTALL)
 _CUT_OFF = re.compile(r"<(?:memories|memory|[a-z]+[_-][\w-]+)\b[^<>]{0,400}>.*\Z", re.DOTALL)
@@ -139,6 +140,15 @@ def without_tagged(text: str) -> str:
         ' Use tabs, please'
     """
     return _CUT_OFF.sub(" ", _TAGGED.sub(" ", text[:MESSAGE_CHARS]))
+
+
+def without_memories(text: str) -> str:
+    """Return a text without the blocks of fenced() in it, in time proportional to its length."""
+    kept, at = [], 0
+    while (start := text.find(_START, at)) >= 0 and (end := text.find(_END, start)) >= 0:
+        kept.append(text[at:start])
+        at = end + len(_END)
+    return "".join([*kept, text[at:]])
 
 
 def _time(time: datetime) -> str:

@@ -10,7 +10,9 @@ from memcrdt.errors import InputError
 from memcrdt.model import checks, limits
 from memcrdt.model.attributes import BY_NAME, IN_BIRTH, AddOptions, UpdateOptions, Verb, taken_by
 from memcrdt.model.edits import MemoryEdit
+from memcrdt.model.ids import RANDOM_BYTES, next_ulid
 from memcrdt.model.projection import LiveMemory, RevisionState
+from memcrdt.model.records import MemoryRecord
 from memcrdt.model.scopes import GLOBAL, PERSONAL
 from memcrdt.model.secrets import check_no_secret
 from memcrdt.model.values import Json, Vector, a_kind, from_ms, to_ms
@@ -46,6 +48,7 @@ class AddRequest:
 _VERBS: Final[tuple[Verb, ...]] = ("add", "update", "import")
 _ATTRIBUTES: Final = {verb: {each.name: each for each in taken_by(verb)} for verb in _VERBS}
 _PAST_TEXT: Final = frozenset({"id", "revision", "text", "at", "by", "device", "base", "allow_secret"})
+_RENAMING: Final = frozenset({"key", "text", "metadata", "author", "expected", "allow_secret"})
 _IMPORT_ONLY: Final = _ATTRIBUTES["import"].keys() - _ATTRIBUTES["add"].keys()
 
 
@@ -58,6 +61,15 @@ class UpdateRequest:
     author: str | None = None
     vector: Vector | None = None  # of the new text
     expected: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RenameRequest:
+    """Checked arguments of rename_key(): the memory under its new key, and the revisions of the one that goes."""
+
+    id: str
+    added: AddRequest
+    expected: tuple[str, ...]
 
 
 def check_add(text: object, arguments: Mapping[str, Any], now_ms: int) -> AddRequest:
@@ -123,19 +135,21 @@ def check_imported(item: Mapping[str, Any], defaults: Mapping[str, Any], now_ms:
             " --allow-secret on the command line)"
         )
     given = _overlaid(item, defaults)
-    links = _check_links(given.pop("links", ()))
+    links, texts = _check_links(given.pop("links", ())), given.pop("texts", ())
     updated_at, device = given.pop("updated_at", None), given.pop("device", None)
     if device is not None:
         given.setdefault("imported_from", device)
     said = {name: BY_NAME[name].check(given.pop(name)) for name in _IMPORT_ONLY & given.keys()}
     request = check_item(given, {}, now_ms)
+    history = _check_texts(texts, request, now_ms)
     if not given.get("allow_secret"):
-        check_no_secret(links, said)
+        check_no_secret(links, said, [each.text for each in history])
     brought = {name: value for name, value in said.items() if value != BY_NAME[name].default}
     return replace(
         request,
         attributes={**request.attributes, **brought},
         links=links,
+        history=history,
         updated_at=None if updated_at is None else min(to_ms(updated_at, "updated_at"), now_ms),
     )
 
@@ -208,6 +222,51 @@ def check_update(given: Mapping[str, Any], now_ms: int) -> MemoryEdit:
     if not checks.check_flag(asked.get("allow_secret", False), "allow_secret"):
         check_no_secret(edit.text, author, edit.tags, edit.add_tags, _without_nulls(edit.metadata), edit.attributes)
     return edit
+
+
+def check_renames(
+    items: object, defaults: Mapping[str, Any], get: Callable[[str], MemoryRecord], now_ms: int
+) -> list[RenameRequest]:
+    """Return the requests for all items of rename_keys(). Raises InputError, and what `get` raises."""
+    named: set[str] = set()
+
+    def check(item: object) -> RenameRequest:
+        if not isinstance(item, Mapping) or "id" not in item:
+            raise InputError(f"an item is {a_kind(item)}; give a mapping with the id of a memory and its new key")
+        given = {name: value for name, value in item.items() if name != "id"}
+        request = check_rename(get(item["id"]), {**defaults, **given}, now_ms)
+        if request.id in named:
+            raise InputError(f"the memory {request.id} is in two items; give it one key")
+        named.add(request.id)
+        return request
+
+    return _each(checks.check_batch(items), check)
+
+
+def check_rename(record: MemoryRecord, given: Mapping[str, Any], now_ms: int) -> RenameRequest:
+    """Return the request for the arguments of rename_key(), beside the id. Raises InputError."""
+    if record.conflicted:
+        raise InputError(
+            f"the memory {record.id} has competing texts, and a rename would drop one; update its text first"
+        )
+    asked = {name: value for name, value in given.items() if value is not None}
+    if unknown := sorted(asked.keys() - _RENAMING):
+        raise InputError(f"rename_key has no argument {unknown[0]!r}; it takes {', '.join(sorted(_RENAMING))}")
+    if "key" not in asked:
+        raise InputError(f"the new key of the memory {record.id} is missing; give it")
+    if not checks.check_flag(asked.get("allow_secret", False), "allow_secret"):
+        check_no_secret([asked.get(name) for name in ("key", "text", "metadata")])
+    kept = {name: getattr(record, name) for name in ("space", "tags", *_ATTRIBUTES["add"])}
+    added = {
+        **{name: value for name, value in kept.items() if value is not None},
+        **({"author": asked["author"]} if "author" in asked else {}),
+        "metadata": {**record.metadata, **checks.check_metadata(asked.get("metadata"))},
+        "key": asked["key"],
+        "expected": (),
+        "allow_secret": True,  # what it has was accepted before
+    }
+    expected = checks.check_expected(asked.get("expected", record.revision), of_key=False)
+    return RenameRequest(record.id, check_add(asked.get("text", record.text), added, now_ms), expected or ())
 
 
 def check_alive(attributes: Mapping[str, Json], now: int) -> None:
@@ -285,6 +344,36 @@ def _overriding(request: AddRequest) -> dict[str, Json]:
     """Return the attributes in a request that override the attributes of the birth."""
     said = {each.name: getattr(request, each.name) for each in IN_BIRTH if each.in_register}
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _check_texts(texts: object, request: AddRequest, now_ms: int) -> tuple[RevisionState, ...]:
+    """Return the texts that a keyed item had, each based on the one before. The first one gets the id of the memory.
+
+    Their revisions are derived from the ids that they have in the source, so that two devices import equal ones.
+    """
+    import hashlib  # takes 5 ms to load
+
+    if not isinstance(texts, (list, tuple)) or len(texts) > limits.REVISIONS or (texts and request.key is None):
+        raise InputError(f"texts must be a list of at most {limits.REVISIONS} texts of an item with a key")
+    found: list[RevisionState] = []
+    for each in texts:
+        if not isinstance(each, Mapping):
+            raise InputError("each of the texts must have an id, a text and a time")
+        at = min(to_ms(each.get("at", ""), "the time of an earlier text"), now_ms)
+        digest = hashlib.blake2b(str(each.get("id")).encode(errors="surrogatepass"), digest_size=RANDOM_BYTES).digest()
+        before = found[-1].revision if found else ""
+        found.append(
+            RevisionState(
+                revision=next_ulid(before or None, at, digest) if found else "",
+                text=checks.check_text(each.get("text")),
+                at=at,
+                by=request.key.partition(":")[0] if request.key else None,
+                device="",
+                base=(before,) if found else (),
+                head=False,
+            )
+        )
+    return tuple(found)
 
 
 def _check_links(links: object) -> tuple[tuple[str, str], ...]:

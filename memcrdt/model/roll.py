@@ -1,7 +1,8 @@
 """The roll of a space: the statements about its members that a device keeps.
 
 A roll is sent in one frame, so it has a limit. Below the limit a device keeps every statement that is heard. Above it,
-the statements without effect go first: the adds that no longer stand, for example those of a device that was revoked.
+the statements without effect go first: the adds that no longer stand, for example those of a device that was revoked,
+and the lists of relays that were replaced.
 If the rest is still too much, the room is shared out along the tree of adds. Each device and the devices that it added
 are a branch. Where the branches of one device do not all fit, each gets the same share, and what a small branch does
 not need goes to the larger ones. So a member that floods the roll displaces its own statements, not those of others,
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from memcrdt.model.membership import heard, membership
+from memcrdt.model.relays import relays_in_force
 from memcrdt.model.statements import ROLL_BYTES, STATEMENTS, Statement
 
 UNIT_BYTES: Final = ROLL_BYTES // STATEMENTS  # a roll has room for STATEMENTS units; a long statement takes several
@@ -67,8 +69,9 @@ def _size(statements: Collection[Statement]) -> int:
 
 
 def _with_effect(creator: str, said: Sequence[Statement]) -> list[Statement]:
-    """Return the revocations, the adds that stand, and the adds that the revocations need to be heard."""
-    standing = membership(creator, said).standing
+    """Return the revocations, the adds that stand or that the revocations need to be heard, and the relays in force."""
+    known = membership(creator, said)
+    standing = known.standing | {each.id for each in relays_in_force(known, said)}
     branches = _branches(creator, said)
     needed: set[bytes] = set()
     for statement in said:
@@ -90,7 +93,7 @@ def _branches(creator: str, said: Sequence[Statement]) -> dict[str, _Branch]:
         branch = branches[device]
         for statement in by_signer[device]:
             claim = statement.claim
-            if claim.kind == "revoke" or claim.read_only or claim.device in branches:
+            if claim.kind != "add" or claim.read_only or claim.device in branches:
                 branch.own.append(statement)
             else:
                 branches[claim.device] = _Branch(device, statement)
@@ -136,6 +139,6 @@ def _shares(room: int, sizes: dict[str, int]) -> list[tuple[str, int]]:
     return shares
 
 
-def _importance(statement: Statement) -> tuple[bool, bytes]:
-    """Return the sort key of the statements of one device. Revocations come first; no date matters."""
-    return statement.claim.kind == "add", statement.id
+def _importance(statement: Statement) -> tuple[int, bytes]:
+    """Return the sort key of the statements of one device. Revocations come first, then adds; no date matters."""
+    return ("revoke", "add", "relays").index(statement.claim.kind), statement.id

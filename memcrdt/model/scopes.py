@@ -21,6 +21,7 @@ the part after `project/` is limited to the length of one name.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from memcrdt.errors import InputError
@@ -101,6 +102,15 @@ def named(category: str, name: str) -> str:
             " separately"
         )
     return scope
+
+
+def named_for(category: str, prefix: str, name: str) -> str:
+    """Return the scope for a name that others choose, after a prefix. A name that no scope can have is hashed."""
+    try:
+        return named(category, prefix + name)
+    except InputError:
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return named(category, prefix + digest)
 
 
 def category_of(scope: str) -> str:

@@ -29,6 +29,7 @@ from memcrdt.errors import InputError
 from memcrdt.model.values import a_kind
 
 _NO_KEY: Final = ""  # the JSON form of the key None; no name is empty
+_PLAIN: Final = frozenset({str, int, float, bool, NoneType})  # JSON as they are: three of four values of a memory
 
 
 class _JsonForm:
@@ -67,7 +68,8 @@ class Record:
             json.dumps([hit.to_dict() for hit in memory.search("invoices")])
             ```
         """
-        return {field.name: to_json(getattr(self, field.name)) for field in fields(self)}
+        names = field_names(type(self))  # type: ignore[arg-type]  # mypy takes type[Self] for unhashable
+        return {name: to_json(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
@@ -82,7 +84,7 @@ class Record:
         """
         if not isinstance(given, Mapping):
             raise InputError(f"a {cls.__name__} is read from a mapping, not from {a_kind(given)}")
-        types = _types(cls)  # type: ignore[arg-type]  # mypy takes type[Self] for unhashable
+        types = _types(cls)  # type: ignore[arg-type]  # as above
         values: dict[str, Any] = {}
         for field in fields(cls):
             if field.name in given:
@@ -94,6 +96,10 @@ class Record:
 
 def to_json(value: object) -> Any:
     """Return `value` as JSON values: dataclasses and mappings become dicts, tuples and sets lists, times texts."""
+    return value if type(value) in _PLAIN else _container_to_json(value)
+
+
+def _container_to_json(value: object) -> Any:
     match value:
         case datetime():
             return value.isoformat()
@@ -104,8 +110,14 @@ def to_json(value: object) -> Any:
         case frozenset():
             return sorted(map(to_json, value))
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+        return {name: to_json(getattr(value, name)) for name in field_names(type(value))}
     return value
+
+
+@cache
+def field_names(kind: Any) -> tuple[str, ...]:
+    """Return the names of the fields of a dataclass."""
+    return tuple(field.name for field in fields(kind))
 
 
 def _with_none_key(value: Any) -> Any:

@@ -1,13 +1,14 @@
-"""Signed statements about the members of a space: who takes part, who may write, and who was revoked.
+"""Signed statements about a space: who takes part, who may write, who was revoked, and at which relays members meet.
 
-A statement is an `add` or a `revoke`, signed by a device. memcrdt/model/membership.py derives the members from the
-statements, and memcrdt/model/roll.py chooses those that a device keeps of a space.
+A statement is an `add`, a `revoke` or a list of `relays`, signed by a device. memcrdt/model/membership.py derives the
+members from the statements, memcrdt/model/relays.py the relays, and memcrdt/model/roll.py chooses the statements that a
+device keeps of a space.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 import msgpack
@@ -15,32 +16,35 @@ import msgpack
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.device_ids import DEVICE_ID_CHARS, KEY_BYTES, device_id, is_device_id
+from memcrdt.model.relay_addresses import RELAYS, is_relay_address
 
 STATEMENTS: Final = 1_000  # in one space
 ROLL_BYTES: Final = 960 * limits.KIB  # all statements of one space, which are sent in one frame
 STATEMENT_BYTES: Final = 8 * limits.KIB
-KEPT: Final = 256  # statements kept by one revocation
+KEPT: Final = 256  # statements kept by one revocation, or replaced by one list of relays
 NAME_CHARS: Final = limits.NAME_CHARS
 ID_BYTES: Final = 16
 SIGNATURE_BYTES: Final = 64
 CONTEXT: Final = b"memcrdt.1 statement of a member\0"  # precedes the signed bytes
 
-Kind: TypeAlias = Literal["add", "revoke"]
-_KINDS: Final[tuple[Kind, ...]] = ("add", "revoke")
+Kind: TypeAlias = Literal["add", "revoke", "relays"]
+_KINDS: Final[tuple[Kind, ...]] = ("add", "revoke", "relays")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """The content of a statement about a device.
+    """The content of a statement.
 
     Attributes:
-        kind: Whether the device is added or revoked.
+        kind: Whether a device is added or revoked, or relays are listed.
         space: The id of the space.
-        device: The id of the device.
+        device: The id of the device that is added or revoked; for a list of relays, of the device that signs it.
         at: The time in ms.
         name: The name of the device; for an add.
         read_only: Whether the device may only read; for an add.
         keep: The ids of statements that stay valid although their signer is revoked; for a revocation.
+        relays: The relays of the space, as HOST:PORT; for a list of relays.
+        replaces: The ids of the lists that no longer count; for a list of relays.
     """
 
     kind: Kind
@@ -50,10 +54,13 @@ class Claim:
     name: str = ""
     read_only: bool = False
     keep: tuple[bytes, ...] = ()
+    relays: tuple[str, ...] = ()
+    replaces: tuple[bytes, ...] = ()
 
     def packed(self) -> bytes:
         """Return the bytes that are signed, after CONTEXT."""
-        fields = [_KINDS.index(self.kind), self.space, self.device, self.at, self.name, self.read_only, self.keep]
+        fields: list[Any] = [_KINDS.index(self.kind), self.space, self.device, self.at]
+        fields += [self.relays, self.replaces] if self.kind == "relays" else [self.name, self.read_only, self.keep]
         data: bytes = msgpack.packb(fields)
         return data
 
@@ -95,23 +102,37 @@ def unpack(data: bytes) -> Statement:
         raise RemoteProtocolError(f"a statement has {len(data)} bytes; the maximum is {STATEMENT_BYTES}")
     try:
         signed, key, signature = _array(_unpacked(data), 3)
-        kind, space, device, at, name, read_only, keep = _array(_unpacked(_bytes(signed, len(signed))), 7)
-        claim = Claim(
-            kind=_KINDS[_whole(kind)],
-            space=_text(space, DEVICE_ID_CHARS),
-            device=_device(device),
-            at=_whole(at),
-            name=_text(name, NAME_CHARS),
-            read_only=bool(read_only),
-            keep=tuple(_bytes(each, ID_BYTES) for each in _array(keep, None)),
-        )
+        claim = _claim(_array(_unpacked(_bytes(signed, len(signed))), None))
         statement = Statement(claim, _bytes(key, KEY_BYTES), _bytes(signature, SIGNATURE_BYTES))
     except (ValueError, TypeError, IndexError, msgpack.UnpackException) as exc:
         raise RemoteProtocolError("a statement is malformed") from exc
-    foreign = claim.keep if claim.kind == "add" else (claim.name or claim.read_only)
-    if claim.packed() != signed or len(claim.keep) > KEPT or foreign:
+    if claim.packed() != signed or not _is_canonical(statement):
         raise RemoteProtocolError("a statement is not in its canonical form")
     return statement
+
+
+def _claim(fields: tuple[Any, ...]) -> Claim:
+    """Return the claim with these fields. Raises ValueError, TypeError or IndexError."""
+    kind, space, device, at, *rest = fields
+    claim = Claim(kind=_KINDS[_whole(kind)], space=_text(space, DEVICE_ID_CHARS), device=_device(device), at=_whole(at))
+    if claim.kind == "relays":
+        relays, replaces = rest
+        return replace(claim, relays=tuple(map(_relay, _array(relays, None))), replaces=_ids(replaces))
+    name, read_only, keep = rest
+    return replace(claim, name=_text(name, NAME_CHARS), read_only=bool(read_only), keep=_ids(keep))
+
+
+def _is_canonical(statement: Statement) -> bool:
+    """Return whether the fields are those of the kind, within their limits."""
+    claim = statement.claim
+    match claim.kind:
+        case "add":
+            return not claim.keep
+        case "revoke":
+            return len(claim.keep) <= KEPT and not (claim.name or claim.read_only)
+        case "relays":
+            is_list = len(claim.relays) <= RELAYS and len(set(claim.relays)) == len(claim.relays)
+            return is_list and len(claim.replaces) <= KEPT and claim.device == statement.by
 
 
 def _unpacked(data: bytes) -> object:
@@ -130,6 +151,16 @@ def _array(value: Any, length: int | None) -> tuple[Any, ...]:
     if not isinstance(value, tuple) or length not in (None, len(value)):
         raise ValueError("not an array of that length")
     return value
+
+
+def _ids(value: Any) -> tuple[bytes, ...]:
+    return tuple(_bytes(each, ID_BYTES) for each in _array(value, None))
+
+
+def _relay(value: Any) -> str:
+    if not is_relay_address(value):
+        raise ValueError("not the address of a relay")
+    return str(value)
 
 
 def _bytes(value: Any, length: int) -> bytes:

@@ -58,7 +58,7 @@ def restored(value: Json) -> Json:
     if isinstance(value, str):  # nearly all of them
         return value
     if isinstance(value, dict):
-        return {key: item if isinstance(item, str) else restored(item) for key, item in value.items()}
+        return {key: item if item is None or isinstance(item, str) else restored(item) for key, item in value.items()}
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) <= limits.INTEGER_MAX else value
     if isinstance(value, int) and abs(value) > limits.INTEGER_MAX:

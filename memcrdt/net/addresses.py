@@ -71,6 +71,34 @@ def _is_host(text: str) -> bool:
         return False
 
 
+_RELAYED = "relay "
+
+
+def through(relay: Address) -> str:
+    """Return the name, in place of HOST:PORT, of the other end of a connection that a relay joins."""
+    return f"{_RELAYED}{relay}"
+
+
+def relay_of(remote: str) -> str | None:
+    """Return the relay, as HOST:PORT, that joins a connection whose other end is named so; None if none does."""
+    return remote.removeprefix(_RELAYED) if is_relayed(remote) else None
+
+
+def is_relayed(remote: str) -> bool:
+    """Return whether the other end of a connection, named HOST:PORT or by through(), is behind a relay."""
+    return remote.startswith(_RELAYED)
+
+
+def own_addresses(host: str, port: int) -> list[str]:
+    """Return where other machines can dial a listening port of this one, as HOST:PORT.
+
+    Args:
+        host: The host that it listens at. Empty: all interfaces.
+        port: The port.
+    """
+    return [str(Address(each, port)) for each in ([host] if host else own_hosts())]
+
+
 def own_hosts() -> list[str]:
     """Return this machine's addresses that a person can type on another machine. Sends nothing.
 

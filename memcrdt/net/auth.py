@@ -48,17 +48,17 @@ _CLOCK_BYTES: Final = 8  # at the end of a nonce
 _PORT_BYTES: Final = 2  # before the clock
 
 
-def fresh_nonce(clock_ms: int, port: int) -> bytes:
+def fresh_nonce(clock_ms: int | None, port: int) -> bytes:
     """Return a nonce (32 bytes): 22 random bytes, our port and our clock.
 
     The other device learns from it where to dial us and how far apart the clocks are, and the signatures cover both.
 
     Args:
-        clock_ms: The time in ms since 1970.
+        clock_ms: The time in ms since 1970; None if we doubt our clock.
         port: The port where we listen; 0 if we do not.
     """
     random = os.urandom(NONCE_BYTES - _PORT_BYTES - _CLOCK_BYTES)
-    return random + port.to_bytes(_PORT_BYTES, "big") + clock_ms.to_bytes(_CLOCK_BYTES, "big")
+    return random + port.to_bytes(_PORT_BYTES, "big") + (clock_ms or 0).to_bytes(_CLOCK_BYTES, "big")
 
 
 def port_of(nonce: bytes) -> int:
@@ -66,9 +66,12 @@ def port_of(nonce: bytes) -> int:
     return int.from_bytes(nonce[-_CLOCK_BYTES - _PORT_BYTES : -_CLOCK_BYTES], "big")
 
 
-def clock_of(nonce: bytes) -> int:
-    """Return the clock of the device that made the nonce, in ms since 1970. Only display it: it is not verified."""
-    return int.from_bytes(nonce[-_CLOCK_BYTES:], "big")
+def clock_of(nonce: bytes) -> int | None:
+    """Return the clock of the device that made the nonce, in ms since 1970, or None if it doubts its clock.
+
+    The clock is not verified.
+    """
+    return int.from_bytes(nonce[-_CLOCK_BYTES:], "big") or None
 
 
 @dataclass(frozen=True, slots=True)

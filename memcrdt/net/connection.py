@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from memcrdt.errors import UnreachableError
 from memcrdt.model.device_ids import shown
-from memcrdt.net.addresses import Address
+from memcrdt.net.addresses import Address, is_relayed
 from memcrdt.net.auth import clock_of, port_of
 from memcrdt.net.frame_stream import FRAME_BYTES, GOODBYE
 
@@ -22,7 +22,7 @@ class Connection:
 
     Attributes:
         peer: The device.
-        address: Where the stream leads, as HOST:PORT.
+        address: Where the stream leads: HOST:PORT, or the relay that joins it (net.addresses.through).
         via: Which side dialed: "dialed" if this device did, otherwise "accepted".
         found: The source that named the address; None if it is not known.
     """
@@ -31,18 +31,25 @@ class Connection:
         self.peer = peer
         self.address = stream.remote
         self.via = via
-        self.found: str | None = None
+        self.found: str | None = "relay" if self.is_relayed else None
         self._stream = stream
         stream.remote = str(self)
 
     @property
-    def peer_clock_ms(self) -> int:
-        """The other side's clock during authentication, in ms since 1970."""
+    def peer_clock_ms(self) -> int | None:
+        """The other side's clock during authentication, in ms since 1970, or None if it doubts its clock."""
         return clock_of(self.peer.listener_nonce if self.via == "dialed" else self.peer.dialer_nonce)
 
     @property
+    def is_relayed(self) -> bool:
+        """Whether a relay joins the two devices."""
+        return is_relayed(self.address)
+
+    @property
     def listens_at(self) -> str | None:
-        """Where the other side can be dialed, as HOST:PORT; None if it does not listen."""
+        """Where the other side can be dialed, as HOST:PORT; None if it does not listen, or if that is not known."""
+        if self.is_relayed:
+            return None
         return self.address if self.via == "dialed" else listening_address(self.peer, self.address)
 
     async def send(self, frame: bytes) -> None:
@@ -70,6 +77,8 @@ class Connection:
 
 
 def listening_address(peer: AuthenticatedPeer, address: str) -> str | None:
-    """Return where a device that dialed us from `address` (HOST:PORT) listens, or None if it does not listen."""
+    """Return where a device that dialed us from `address` listens, or None if it does not, or came through a relay."""
+    if is_relayed(address):
+        return None
     port = port_of(peer.dialer_nonce)
     return str(Address(Address.parse(address).host, port)) if port else None

@@ -39,7 +39,9 @@ _IN_SETTINGS: Final = ', or port = "auto" in config.toml'
 
 @dataclass(frozen=True, slots=True)
 class PendingConnection:
-    """A connection from `address` (HOST:PORT) that takes one of the places for unidentified connections.
+    """A connection that takes one of the places for unidentified connections.
+
+    `address` is where it comes from: HOST:PORT, or a relay (net.addresses.through).
 
     `known` is whether a trusted device was at that host, and `since` the event loop's time when it was accepted.
 
@@ -113,13 +115,21 @@ class ConnectionGate:
             LockedError: Another program has the port.
             InputError: The host is not one of this machine.
         """
-        try:
-            self._socket = _listening(address)
-        except OSError as exc:
-            raise _cannot_listen(address, exc, self._options.option) from exc
+        self._socket = listening_socket(address, self._options.option)
         self._accepting.spawn(self._accept(self._socket))
         port: int = self._socket.getsockname()[1]
         return port
+
+    def take(self, connected: sockets.socket, name: str) -> None:
+        """Take a connection that a relay made. It has the limits of one that was accepted from a stranger.
+
+        `name` stands for its address. If there is no place for it, it is closed.
+        """
+        if self._has_place(False, name):
+            self._pending_at[False, name] += 1
+            self._tasks.spawn(self._attend(connected, name, name, known=False))
+        else:
+            connected.close()
 
     async def close(self) -> None:
         """Stop listening. The owner has to close the identified connections first."""
@@ -145,9 +155,10 @@ class ConnectionGate:
             if ipv6 and (link := ipv6[1]):
                 host = f"{host}%{link}"  # a link-local address cannot be dialed without its link
             known = self._options.knows(host)
-            if self._has_place(known, host_group(host)):
-                self._pending_at[known, host_group(host)] += 1
-                self._tasks.spawn(self._attend(connected, Address(host, port), known))
+            group = host_group(host)
+            if self._has_place(known, group):
+                self._pending_at[known, group] += 1
+                self._tasks.spawn(self._attend(connected, str(Address(host, port)), group, known=known))
                 await asyncio.sleep(ACCEPT_PAUSE_S)
             else:
                 connected.close()
@@ -180,9 +191,9 @@ class ConnectionGate:
         if pending := self._pending.get(protocol):
             pending.identified.set()
 
-    async def _attend(self, connected: sockets.socket, address: Address, known: bool) -> None:
+    async def _attend(self, connected: sockets.socket, name: str, group: str, *, known: bool) -> None:
         loop = asyncio.get_running_loop()
-        pending, protocol = PendingConnection(str(address), known, loop.time()), self._server()
+        pending, protocol = PendingConnection(name, known, loop.time()), self._server()
         self._pending[protocol] = pending
         transport: asyncio.Transport | None = None
         context = self._options.context
@@ -197,7 +208,7 @@ class ConnectionGate:
             if transport is not None and not pending.identified.is_set():
                 transport.abort()
             del self._pending[protocol]
-            self._pending_at -= Counter(((known, host_group(address.host)),))
+            self._pending_at -= Counter(((known, group),))
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Handle a request. Return when its connection ends."""
@@ -270,6 +281,17 @@ def _cannot_listen(address: Address, cause: OSError, option: str = "") -> InputE
         f"choose another host or port (host= and port= in Python, --{option}host and "
         f"--{option}port on the command line)"
     )
+
+
+def listening_socket(address: Address, option: str = "") -> sockets.socket:
+    """Return a socket that listens. Port 0 takes any free one, an empty host all interfaces.
+
+    `option` is the prefix of the command-line options that choose the address. Raises LockedError or InputError.
+    """
+    try:
+        return _listening(address)
+    except OSError as exc:
+        raise _cannot_listen(address, exc, option) from exc
 
 
 def _listening(address: Address) -> sockets.socket:

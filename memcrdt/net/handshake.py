@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError, UntrustedPeerError
 from memcrdt.model.device_ids import Signer, shown
@@ -24,7 +24,11 @@ from memcrdt.net.auth import (
 from memcrdt.net.frame_stream import GOODBYE, NOT_ACCEPTED, NOT_AUTHENTIC, PROTOCOL_BROKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memcrdt.net.frame_stream import FrameStream
+
+Clock: TypeAlias = "Callable[[], int | None]"  # returns the time to show in ms since 1970, or None if it is doubted
 
 # The next step for the user when a peer breaks the protocol.
 UPDATE: Final = "if this keeps happening, update memcrdt on the older of the two devices"
@@ -42,6 +46,11 @@ class OurselvesError(UntrustedPeerError):
     """Our own listener is at the address. This is harmless: it is not a copy of this device."""
 
 
+def now_ms() -> int:
+    """Return the time in ms since 1970."""
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class LocalDevice:
     """This device in a handshake.
@@ -51,15 +60,17 @@ class LocalDevice:
         port: The port where it listens, told to the other side. None: it does not listen.
         channel_binding: The channel binding of its own listener, if it listens. A stream with the same channel binding
             leads back to this device.
+        clock: Its clock.
     """
 
     identity: Signer
     port: int | None = None
     channel_binding: bytes | None = None
+    clock: Clock = now_ms
 
     def endpoint(self, stream: FrameStream) -> Endpoint:
         """Return our end of a stream, with a fresh nonce."""
-        nonce = fresh_nonce(time.time_ns() // 1_000_000, self.port or 0)
+        nonce = fresh_nonce(self.clock(), self.port or 0)
         return Endpoint(self.identity, stream.channel_binding, nonce, stream.remote)
 
 

@@ -47,16 +47,20 @@ class Identity:
         self._signer: Ed25519PrivateKey | None = None
 
     @classmethod
-    def load_or_create(cls, home: Path) -> Identity:
+    def load_or_create(cls, home: Path, file: str = KEY_FILE) -> Identity:
         """Return the identity of the installation in the folder `home`. Creates the key and the folder if missing.
 
         If several processes do this at once, one makes the key and all of them return it.
+
+        Args:
+            home: The folder.
+            file: The name of the key file in it.
 
         Raises:
             StoreError: Other users can read the file, or the folder cannot be written.
             CorruptError: The file is not a key file.
         """
-        path = home / KEY_FILE
+        path = home / file
         with _translated(path):
             if not path.exists():
                 _create(path)
@@ -77,18 +81,22 @@ class Identity:
         return signer
 
 
-def device_id_of(home: Path) -> str:
+def device_id_of(home: Path, file: str = KEY_FILE) -> str:
     """Return the device id of the installation in `home`, without making a key.
+
+    Args:
+        home: The folder.
+        file: The name of the key file in it.
 
     Raises:
         NotFoundError: There is no key.
         StoreError: Other users can read the key file.
         CorruptError: The file is not a key file.
     """
-    path = home / KEY_FILE
+    path = home / file
     with _translated(path):
         if not path.exists():
-            raise NotFoundError(f"there is no device key in {home}; open it once for writing, or name another home")
+            raise NotFoundError(f"there is no device key in {home}; run `memcrdt init`, or name another home")
         return device_id(_parse(path, _read(path))[0])
 
 

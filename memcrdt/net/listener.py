@@ -11,15 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.model.device_ids import Signer
-from memcrdt.net.addresses import Address, host_group
+from memcrdt.net.addresses import Address, host_group, is_relayed, through
 from memcrdt.net.connection import Connection
 from memcrdt.net.connection_gate import ConnectionGate, GateOptions, PendingConnection, refusing_response
-from memcrdt.net.handshake import AdmissionPolicy, LocalDevice, authenticate_as_listener
+from memcrdt.net.handshake import AdmissionPolicy, Clock, LocalDevice, authenticate_as_listener, now_ms
 from memcrdt.net.tls import new_credentials
 from memcrdt.net.websocket import PATH, answer_websocket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from socket import socket
 
     from aiohttp import web
 
@@ -40,6 +41,7 @@ class Listener:
     Attributes:
         port: The port where it listens; None while it does not listen.
         channel_binding: The hash of its TLS certificate, whose key no other process has; None while it does not listen.
+        clock: Our clock, shown to the other side.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Listener:
         """
         self.port: int | None = None
         self.channel_binding: bytes | None = None
+        self.clock: Clock = now_ms
         self._identity = identity
         self._policy = policy
         self._serve = serve
@@ -104,6 +107,13 @@ class Listener:
             await self._gate.close()
         self.port = self.channel_binding = self._gate = None
 
+    def take(self, connected: socket, relay: Address) -> None:
+        """Answer a device that has called through a relay. Closes the socket if this device does not listen."""
+        if self._gate is None:
+            connected.close()
+        else:
+            self._gate.take(connected, through(relay))
+
     def _note_host(self, group: str) -> None:
         self._hosts.pop(group, None)
         self._hosts[group] = None
@@ -117,11 +127,12 @@ class Listener:
             return refusing_response(answer)
         socket, stream = answer
         try:
-            local = LocalDevice(self._identity, self.port, self.channel_binding)
+            local = LocalDevice(self._identity, self.port, self.channel_binding, self.clock)
             peer = await authenticate_as_listener(stream, local, self._policy)
         finally:
             pending.identified.set()
         if peer is not None:
-            self._note_host(host_group(Address.parse(pending.address).host))
+            if not is_relayed(pending.address):
+                self._note_host(host_group(Address.parse(pending.address).host))
             await self._serve(Connection(stream, peer, "accepted"))
         return socket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -12,12 +13,16 @@ from aiohttp import web
 from yarl import URL
 
 from memcrdt.errors import RemoteProtocolError, UnreachableError
-from memcrdt.net.addresses import describe_os_error
+from memcrdt.net.addresses import describe_os_error, through
 from memcrdt.net.frame_stream import CLOSE_S, FRAME_BYTES, GOODBYE, NOT_AUTHENTIC
 from memcrdt.net.tls import certificate_hash, dialer_context
 
 if TYPE_CHECKING:
+    import socket as sockets
     from collections.abc import Awaitable, Callable
+
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.tracing import Trace
 
     from memcrdt.net.addresses import Address
 
@@ -89,8 +94,9 @@ class WebSocketClient:
         """`expected` names the program that should answer; it appears in the error message when it does not."""
         self._path = path
         self._expected = expected
+        self._connector = _Connector()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=dialer_context(), force_close=True, limit=0),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             middlewares=(_refuse_redirects,),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -108,9 +114,23 @@ class WebSocketClient:
             UnreachableError: No memcrdt listener answers.
             TimeoutError: The operating system or the caller gave up.
         """
+        return await self._connect(URL.build(scheme="https", host=address.host, port=address.port), str(address), name)
+
+    async def connect_over(self, connected: sockets.socket, relay: Address, name: str) -> WebSocketFrameStream:
+        """Open a stream over a socket that a relay has joined with the other side. Closes the socket in the end.
+
+        Args and errors as of connect().
+        """
+        url = self._connector.lend(connected, relay.port)
+        try:
+            return await self._connect(url, through(relay), name)
+        finally:
+            self._connector.take_back(url)
+
+    async def _connect(self, url: URL, remote: str, name: str) -> WebSocketFrameStream:
         try:
             socket = await self._session.ws_connect(
-                URL.build(scheme="https", host=address.host, port=address.port, path=self._path),
+                url.with_path(self._path),
                 protocols=(SUBPROTOCOL,),
                 timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
                 heartbeat=HEARTBEAT_S,
@@ -120,18 +140,18 @@ class WebSocketClient:
         except TimeoutError:
             raise
         except (OSError, aiohttp.ClientError) as exc:
-            raise self._unreachable(name, address.port, exc) from exc
+            raise self._unreachable(name, url.port, exc) from exc
         tls = socket.get_extra_info("ssl_object")
         if not isinstance(tls, ssl.SSLObject) or (certificate := tls.getpeercert(binary_form=True)) is None:
-            await WebSocketFrameStream(socket, b"", str(address)).close(NOT_AUTHENTIC)
-            raise UnreachableError(f"the connection to {address} ended before its certificate was read; try again")
-        return WebSocketFrameStream(socket, certificate_hash(certificate), str(address))
+            await WebSocketFrameStream(socket, b"", remote).close(NOT_AUTHENTIC)
+            raise UnreachableError(f"the connection to {remote} ended before its certificate was read; try again")
+        return WebSocketFrameStream(socket, certificate_hash(certificate), remote)
 
     async def close(self) -> None:
         """Free the sockets of unfinished attempts. Open streams stay open."""
         await self._session.close()
 
-    def _unreachable(self, name: str, port: int, cause: Exception) -> UnreachableError:
+    def _unreachable(self, name: str, port: int | None, cause: Exception) -> UnreachableError:
         expected = self._expected
         if isinstance(cause, aiohttp.WSServerHandshakeError):
             return UnreachableError(
@@ -143,6 +163,45 @@ class WebSocketClient:
             cause = cause.os_error
         why = describe_os_error(cause) if isinstance(cause, OSError) else str(cause)
         return UnreachableError(f"cannot reach {name}: {why}; is {expected} there, and TCP port {port} open?")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connects to addresses, and uses sockets that are connected already: each has a host name that does not exist."""
+
+    def __init__(self) -> None:
+        self._context = dialer_context()
+        self._lent: dict[str, sockets.socket] = {}
+        self._numbers = itertools.count(1)
+        super().__init__(ssl=self._context, force_close=True, limit=0)
+
+    def lend(self, connected: sockets.socket, port: int) -> URL:
+        """Return the URL that stands for a connected socket."""
+        host = f"{next(self._numbers)}.invalid"  # RFC 2606
+        self._lent[host] = connected
+        return URL.build(scheme="https", host=host, port=port)
+
+    def take_back(self, url: URL) -> None:
+        """Close the socket of a URL if nothing used it."""
+        if connected := self._lent.pop(url.host or "", None):
+            connected.close()
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's
+    ) -> ResponseHandler:
+        connected = self._lent.pop(req.url.host or "", None)
+        if connected is None:
+            return await super()._create_connection(req, traces, timeout)
+        try:
+            _, protocol = await self._loop.create_connection(
+                self._factory, sock=connected, ssl=self._context, server_hostname="memcrdt"
+            )
+        except BaseException:
+            connected.close()
+            raise
+        return protocol
 
 
 async def answer_websocket(

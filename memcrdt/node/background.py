@@ -46,6 +46,7 @@ class BackgroundNode:
         self._memory = memory
         self._home = home_of(memory)
         memory.store.subscribe(partial(signal_change, self._home))
+        memory.store.on_write(partial(signal_change, self._home))
         self._lock = threading.RLock()
         self._wanted = False  # whether start() was called
         self._waits = 0  # callers of asking() that also need the network

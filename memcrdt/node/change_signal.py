@@ -1,8 +1,9 @@
 """Detects changes of a store by any process.
 
-The store reports the commits of this process. Other processes send an empty datagram on the loopback interface after a
-commit, or to ask for a sync. A datagram may be lost, and other writes send none, so SQLite's own version number is also
-read four times a second.
+The store reports what this process writes. Other processes send an empty datagram on the loopback interface after each
+commit and each change of other data, such as peers, or to ask for a sync. They find the port in the note of the process
+that runs the network. A datagram may be lost, and other programs send none, so SQLite's own version number is also read
+now and then: seldom where datagrams are expected, because every wake-up of an idle process costs battery.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from memcrdt.store.connections import data_version
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from memcrdt.store.store import Notice, Store
+    from memcrdt.store.base import Notice
+    from memcrdt.store.store import Store
 
-POLL_S: Final = 0.25  # a shorter time costs battery: an idle process wakes for nothing else
+SIGNALED_POLL_S: Final = 2.0  # where other processes know the port
+POLL_S: Final = 0.25  # where nothing else tells of other processes
+WRITE_S: Final = 0.25  # after a write without a change of a memory: many may follow each other
 _LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}  # a machine may lack either
 
 
@@ -31,17 +35,26 @@ class StoreChangeSignal:
         port: The UDP port for the signals of other processes; None if the machine has no loopback address.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, is_noted: bool = False) -> None:
+        """Take the store; nothing runs yet.
+
+        Args:
+            store: The store.
+            is_noted: Whether the caller notes the port, so that other processes send datagrams to it.
+        """
         self.port: int | None = None
         self._store = store
+        self._is_noted = is_noted
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._held = AsyncExitStack()
         self._open = True
         self._timer: asyncio.TimerHandle
+        self._soon: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         self._held.callback(self._store.subscribe(self._wake))
+        self._held.callback(self._store.on_write(self._wake_soon))
         # Version numbers of different connections cannot be compared, so one connection is used for all checks.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
@@ -59,6 +72,8 @@ class StoreChangeSignal:
     async def __aexit__(self, *_: object) -> None:
         self._open = False
         self._timer.cancel()
+        if self._soon is not None:
+            self._soon.cancel()
         await self._held.aclose()
 
     async def changed(self) -> None:
@@ -79,8 +94,21 @@ class StoreChangeSignal:
         with suppress(RuntimeError):  # the loop was closed while another thread committed
             self._loop.call_soon_threadsafe(self.look)
 
+    def _wake_soon(self) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._look_soon)
+
+    def _look_soon(self) -> None:
+        if self._soon is None and self._open:
+            self._soon = self._loop.call_later(WRITE_S, self._looked_soon)
+
+    def _looked_soon(self) -> None:
+        self._soon = None
+        self.look()
+
     def _poll(self) -> None:
-        self._timer = self._loop.call_later(POLL_S, self._poll)
+        is_told = self._is_noted and self.port is not None
+        self._timer = self._loop.call_later(SIGNALED_POLL_S if is_told else POLL_S, self._poll)
         self.look()
 
     def _version(self) -> int:

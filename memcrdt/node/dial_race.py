@@ -1,7 +1,7 @@
 """Dials all addresses of a device in a race, so that an unreachable address costs a quarter of a second.
 
 The next address is dialed when the one before has failed or 0.25 s have passed. The first authenticated connection
-wins, and the other dials are cancelled.
+wins, and the other dials are cancelled. Relays come last: when all direct dials have failed, or after 2 s.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.handshake import AnotherDeviceError, OurselvesError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
+    from memcrdt.net.addresses import Address
     from memcrdt.net.connection import Connection
     from memcrdt.net.dialer import Dialer
     from memcrdt.net.discovery.candidates import Candidates
@@ -26,20 +27,37 @@ if TYPE_CHECKING:
 
 HEAD_START_S: Final = 0.25  # as RFC 8305 (Happy Eyeballs) recommends
 ADDRESSES: Final = 16  # dialed in one race
+DIRECT_S: Final = 2.0  # head start of the direct paths; a relay is slower, and its user's line is used twice
 
 
 class DialRace:
     """Dials devices at their remembered addresses, and at the addresses that finders named."""
 
-    def __init__(self, dialer: Dialer, records: PeerRecords, candidates: Candidates, tasks: BackgroundTasks) -> None:
-        """`tasks` runs the cleanup of dials that lost a race, which no caller awaits."""
+    def __init__(
+        self,
+        dialer: Dialer,
+        records: PeerRecords,
+        candidates: Candidates,
+        tasks: BackgroundTasks,
+        relays: Callable[[str], Sequence[Address]] = lambda device: (),
+    ) -> None:
+        """Take the parts.
+
+        Args:
+            dialer: Dials one address.
+            records: Has the remembered addresses.
+            candidates: Has the addresses that finders named.
+            tasks: Runs the cleanup of dials that lost a race, which no caller awaits.
+            relays: Returns the relays at which a device may wait. They are tried last.
+        """
+        self._relays = relays
         self._dialer = dialer
         self._tasks = tasks
         self._records = records
         self._candidates = candidates
 
-    async def dial(self, device: str) -> Connection:
-        """Return the first authenticated connection to the device.
+    async def dial(self, device: str, *, directly: bool = False) -> Connection:
+        """Return the first authenticated connection to the device. `directly`: through no relay.
 
         Raises:
             NotFoundError: The device is not known here.
@@ -50,10 +68,12 @@ class DialRace:
         remembered = [AddressCandidate(address, "address", device) for address in await self._records.addresses(device)]
         known = {candidate.address for candidate in remembered}
         found = [candidate for candidate in self._candidates.of(device) if candidate.address not in known]
-        if not remembered and not found:
+        direct = [*remembered, *found][:ADDRESSES]
+        relays = [] if directly else [AddressCandidate(relay, "relay", device) for relay in self._relays(device)]
+        if not direct and not relays:
             raise _nowhere(device)
         try:
-            return await self._race([*remembered, *found][:ADDRESSES])
+            return await self._race([*direct, *relays])
         except (
             OurselvesError
         ):  # two homes on one machine, or the network has given us an old address of the other device
@@ -61,14 +81,17 @@ class DialRace:
 
     async def _race(self, candidates: Sequence[AddressCandidate]) -> Connection:
         waiting = list(candidates)
+        loop = asyncio.get_running_loop()
+        relays_at = loop.time() + DIRECT_S
         dials: dict[asyncio.Task[Connection], AddressCandidate] = {}
         problems: dict[AddressCandidate, MemcrdtError] = {}
         try:
             while waiting or dials:
-                if waiting:
+                too_early_s = relays_at - loop.time() if waiting and waiting[0].found == "relay" and dials else 0.0
+                if waiting and too_early_s <= 0:
                     candidate = waiting.pop(0)
                     dials[asyncio.create_task(self._dial(candidate))] = candidate
-                timeout = HEAD_START_S if waiting else None
+                timeout = max(HEAD_START_S, too_early_s) if waiting else None
                 ended, _ = await asyncio.wait(dials, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 for dial in ended:
                     candidate = dials.pop(dial)
@@ -83,7 +106,9 @@ class DialRace:
 
     async def _dial(self, candidate: AddressCandidate) -> Connection:
         try:
-            connection = await self._dialer.dial(DialTarget(candidate.address, candidate.device))
+            connection = await self._dialer.dial(
+                DialTarget(candidate.address, candidate.device, by_relay=candidate.found == "relay")
+            )
         except RefusedError:
             raise  # the address is right, and the device may accept us the next time
         except MemcrdtError:

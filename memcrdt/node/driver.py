@@ -7,18 +7,23 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from memcrdt.errors import LockedError, MemcrdtError, StoreError
 from memcrdt.net.connection_gate import free_address
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.candidates import Candidates
+from memcrdt.net.handshake import now_ms
 from memcrdt.net.listener import Listener
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.node.dial_race import DialRace
 from memcrdt.node.gossip_runner import GossipRunner
 from memcrdt.node.peer_records import PeerRecords
+from memcrdt.node.relayed import RelayPlan, Relays, watch_relayed
 from memcrdt.node.trusted_peers import TrustedPeers
+from memcrdt.store.clock import NOTE_INTERVAL_MS, ClockNote, shown
 from memcrdt.sync.events import Committed, DialFailed, Revoked, Started, SyncNow
 
 if TYPE_CHECKING:
@@ -62,6 +67,9 @@ class DriverParts:
         finders: Sources of addresses.
         settle: Signs the user's decisions about the members of spaces. It runs in a thread.
         incarnation: Returns the incarnation of the store, or None if it never changes. It runs in a thread.
+        note_clock: Notes the time in the store, and returns the note. It runs in a thread.
+        relays: Returns the relays for devices that no direct path reaches. It runs in a thread.
+        may_dial: Returns whether this process is the one that dials a device now. It runs in a thread.
     """
 
     identity: Signer
@@ -73,6 +81,9 @@ class DriverParts:
     finders: Sequence[Finder] = ()
     settle: Callable[[], None] = lambda: None
     incarnation: Callable[[], str | None] = lambda: None
+    note_clock: Callable[[], ClockNote] = lambda: ClockNote(now_ms())
+    relays: Callable[[], RelayPlan] = RelayPlan
+    may_dial: Callable[[str], bool] = lambda device: True
 
 
 class Driver:
@@ -110,10 +121,12 @@ class Driver:
         self._records = PeerRecords(parts.peers, parts.introductions, self._store, self._trusted.name)
         self._dialer = Dialer(parts.identity, self._records)
         self._listener = Listener(parts.identity, self._records, self.serve, knows=self._trusted.has_host)
+        self._clock_note = ClockNote(now_ms())
+        self._dialer.clock = self._listener.clock = self._clock
         self._candidates = Candidates(
             parts.finders, accepted=self._trusted.__contains__, fresh=self._found, identify=self._dialer.identify
         )
-        self._race = DialRace(self._dialer, self._records, self._candidates, self._tasks)
+        self._race = DialRace(self._dialer, self._records, self._candidates, self._tasks, self._relays_of)
         self._runner = GossipRunner(
             parts.gossip,
             parts.replica,
@@ -122,6 +135,8 @@ class Driver:
             tasks=self._tasks,
             dial=self._dial,
         )
+        self._relays = Relays(parts.identity, self._listener, SystemRandom())
+        self._relay_plan = RelayPlan()
         self._is_stopping = False
         self._port_error: str | None = None  # why listening failed the last time
 
@@ -151,6 +166,8 @@ class Driver:
         self._candidates.start()
         self._tasks.spawn(self._watch_store())
         self._tasks.spawn(self._watch_peers())
+        self._tasks.spawn(self._watch_clock())
+        self._tasks.spawn(watch_relayed(self._relayed, self._dial_directly))
 
     async def stop(self) -> None:
         """Close all connections and free the port, within a few seconds."""
@@ -161,7 +178,10 @@ class Driver:
         await self._stop_listening()
         await self._dialer.close()
         await asyncio.to_thread(self._store.shutdown, cancel_futures=True)
-        await asyncio.to_thread(self._parts.peers.all_disconnected)
+        try:
+            await asyncio.to_thread(self._parts.peers.all_disconnected)
+        except StoreError as exc:  # the next start notes it
+            log.warning("the end of the connections was not noted: %s", exc)
 
     async def connect(self, address: Address, device: str | None = None) -> str:
         """Dial an accepted device now, remember the address, and return the device's id.
@@ -204,6 +224,9 @@ class Driver:
     async def _dial(self, device: str) -> None:
         """Serve the first connection to the device, or record why no dial succeeded."""
         try:
+            if not await self._in_store(partial(self._parts.may_dial, device)):
+                self._runner.handle(DialFailed(device))
+                return
             connection = await self._race.dial(device)
         except MemcrdtError as exc:
             if device not in self.connected:
@@ -212,10 +235,27 @@ class Driver:
         else:
             await self.serve(connection)
 
+    async def _dial_directly(self, device: str) -> None:
+        """Replace a relayed connection to the device by a direct one, if a direct path works."""
+        with suppress(MemcrdtError):
+            connection = await self._race.dial(device, directly=True)
+            self._tasks.spawn(self.serve(connection))
+
+    def _relays_of(self, device: str) -> list[Address]:
+        return self._relay_plan.to(device)
+
+    def _relayed(self) -> list[str]:
+        """Return the ids of the devices that only relayed connections reach."""
+        links = self._runner.links.values()
+        direct = {link.peer for link in links if not link.connection.is_relayed}
+        return sorted({link.peer for link in links} - direct)
+
     def _found(self, device: str) -> None:
-        """Let the gossip dial an accepted device for which a finder has named an address."""
+        """Dial an accepted device for which a finder has named an address, unless it is connected directly."""
         if device not in self.connected:
             self._runner.handle(self._trusted.known(device))
+        elif device in self._relayed():
+            self._tasks.spawn(self._dial_directly(device))
 
     async def _watch_store(self) -> None:
         while True:
@@ -232,6 +272,7 @@ class Driver:
             self._parts.gossip.restored(incarnation)
             for device in self.connected:
                 self._runner.hang_up(device)
+            self._runner.handle(Committed())  # before other connections: the log has another last row
 
     async def _watch_peers(self) -> None:
         logged = ""
@@ -250,19 +291,35 @@ class Driver:
                 await asyncio.sleep(PEERS_RETRY_S)
             await asyncio.sleep(PEERS_INTERVAL_S)
 
+    async def _watch_clock(self) -> None:
+        """Note the time now and then, also while nothing is written, so that a jump is not taken for a pause."""
+        while True:
+            await asyncio.sleep(NOTE_INTERVAL_MS / 1_000)
+            with suppress(StoreError):
+                self._clock_note = await self._in_store(self._parts.note_clock)
+
+    def _clock(self) -> int | None:
+        return shown(self._clock_note, now_ms())
+
     async def _refresh_peers(self) -> None:
         """Read the peers table, which other processes change too; dial and hang up accordingly. Raises StoreError."""
         async with self._reading:
             before = self._trusted.devices
             await self._in_store(self._parts.settle)
+            self._clock_note = await self._in_store(self._parts.note_clock)
             for event in await self._in_store(self._trusted.read):
                 self._runner.handle(event)
                 if isinstance(event, Revoked):
                     self._records.removed(event.peer)
                     self._runner.hang_up(event.peer)
+            plan, self._relay_plan = self._relay_plan, await self._in_store(self._parts.relays)
+            self._relays.wait_at(self._relay_plan.waited_at(), self._tasks)
             for device in self._trusted.devices - before:
                 self._records.accepted(device)
                 if self._candidates.of(device):
+                    self._found(device)
+            for device in self._trusted.devices - self.connected:
+                if set(self._relay_plan.to(device)) - (set(plan.to(device)) if device in before else set()):
                     self._found(device)
 
     async def _listen_while_needed(self) -> None:
@@ -271,12 +328,26 @@ class Driver:
             await self._stop_listening()
         elif self._listen and self._listener.port is None:
             try:
-                self._listener.start(free_address(self._listen))
+                self._start_listening()
             except MemcrdtError as exc:
                 if str(exc) != self._port_error:
                     self._port_changed(str(exc))
                 raise
             self._port_changed()
+
+    def _start_listening(self) -> None:
+        """Listen at the first address that is free.
+
+        It is not looked up before: two homes that start at once would choose the same port, and one of them would fail.
+        """
+        for address in self._listen:
+            try:
+                self._listener.start(address)
+            except LockedError:
+                if address == self._listen[-1]:
+                    raise
+            else:
+                return
 
     async def _stop_listening(self) -> None:
         if self._listener.port is not None or self._port_error is not None:

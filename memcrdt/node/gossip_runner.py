@@ -105,7 +105,7 @@ class GossipRunner:
         self._last_number += 1
         link = self.links[self._last_number] = PeerLink(self._last_number, connection)
         try:
-            self.handle(Connected(link.number, link.peer, connection.via == "dialed"))
+            self.handle(Connected(link.number, link.peer, connection.via == "dialed", connection.is_relayed))
             self._records.connected(link)
             while (frame := await link.receive()) is not None:
                 if not link.closing:
@@ -199,6 +199,8 @@ class GossipRunner:
             self._records.shares(report.peer, [space for space in report.text.split(", ") if space])
         elif report.kind == "agreed":
             self._records.agreed(report.peer, report.text)
+        elif report.kind == "role":
+            self._records.role(report.peer, report.text)
         elif report.kind == "alarm":
             self._records.alarm(f"{shown(report.peer)}: {report.text}")
         else:

@@ -15,10 +15,11 @@ from memcrdt.errors import LockedError
 from memcrdt.memory.offline import home_of
 from memcrdt.model.device_ids import parse_device_id
 from memcrdt.model.serialization import Names, Record
-from memcrdt.net.addresses import Address, own_hosts
+from memcrdt.net.addresses import Address, own_addresses
 from memcrdt.node.lock import ServeLock
 from memcrdt.node.options import NetOptions
 from memcrdt.node.runner import running
+from memcrdt.store.store import in_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -105,7 +106,7 @@ class Node:
             network = running(self._memory, self._options, lock)
             self._driver = await stack.enter_async_context(network)
             if self._yjs is not None:
-                self.yjs_url = (await stack.enter_async_context(self._yjs.open(self._memory.store))).url
+                self.yjs_url = (await stack.enter_async_context(self._yjs.open(in_file(self._memory.store)))).url
             self._stack = stack.pop_all()
         return self
 
@@ -120,10 +121,7 @@ class Node:
     @property
     def addresses(self) -> list[str]:
         """Where other devices can dial this device, as HOST:PORT; empty until a device is accepted."""
-        if self.port is None:
-            return []
-        hosts = [self._options.host] if self._options.host else own_hosts()
-        return [str(Address(host, self.port)) for host in hosts]
+        return [] if self.port is None else own_addresses(self._options.host, self.port)
 
     async def connect(self, address: str, device: str | None = None) -> str:
         """Dial an accepted device and remember its address.

@@ -17,7 +17,7 @@ WINDOW_S: Final = 60.0
 LOST_S: Final = 3.0  # without a connection, after which a device counts as lost
 STILL_S: Final = 30.0  # of failed dials, after which a line says where to look
 
-_FOUND: Final = {"mdns": " (mDNS)", "tailscale": " (Tailscale)"}
+_FOUND: Final = {"mdns": " (mDNS)", "tailscale": " (Tailscale)", "relay": " (relay)"}
 
 
 @dataclass(slots=True)

@@ -25,7 +25,7 @@ class PeerLink:
         connection: The connection.
         peer: The id of the other device.
         since_ms: When the connection was made, in ms since 1970.
-        skew_ms: How far the other device's clock is ahead of ours, in ms.
+        skew_ms: How far the other device's clock is ahead of ours, in ms, or None if it doubts its clock.
         closing: Whether the link is being closed.
     """
 
@@ -34,7 +34,8 @@ class PeerLink:
         self.connection = connection
         self.peer = connection.peer.device
         self.since_ms = time.time_ns() // 1_000_000
-        self.skew_ms = connection.peer_clock_ms - self.since_ms
+        theirs = connection.peer_clock_ms
+        self.skew_ms = None if theirs is None else theirs - self.since_ms
         self.closing = False
         self._unsent: asyncio.Queue[bytes] = asyncio.Queue()
         self._unsent_bytes = 0

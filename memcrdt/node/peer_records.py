@@ -18,6 +18,7 @@ from memcrdt.net.handshake import TrustPolicy
 from memcrdt.node.peer_lines import PeerLines
 from memcrdt.store.membership import peers as stored
 from memcrdt.store.membership.shares import COME_BACK
+from memcrdt.sync.messages import HubHint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -165,6 +166,12 @@ class PeerRecords(TrustPolicy):
         self._lines.agreed(device, space)
         self._say()
         self._note(partial(self._peers.agreed, device, space))
+
+    def role(self, device: str, role: str) -> None:
+        """Record what a device says of itself: the features of a hub, or nothing."""
+        hub = HubHint.of(role.split())
+        days = None if hub is None else hub.backup_days
+        self._note(partial(self._peers.note_hub, device, hub is not None, backup_days=days))
 
     def alarm(self, text: str) -> None:
         """Record and log a problem that the user has to solve."""

@@ -16,14 +16,15 @@ from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Adoption
 from memcrdt.model.predicates import is_text
 from memcrdt.store import alarms, digests, log, meta, quarantine, shared_log, spaces
-from memcrdt.store.claims import ImpostorError
+from memcrdt.store.base import BaseStore
+from memcrdt.store.claims import ImpostorError, RewriteBudget, RewriteLimitError
 from memcrdt.store.documents import SpoiledError
 from memcrdt.store.membership import receipts, sharing
 from memcrdt.store.membership.members import Members
 from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import damage
 from memcrdt.store.spaces import Genesis, is_read_only
-from memcrdt.store.store import Store
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.transaction import GapError, ShardAheadError, Transaction
 from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
 
@@ -38,9 +39,10 @@ class StoreReplica(Replica):
     Damaged rows of the log are set aside: the next comparison asks other devices for what they contained.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BaseStore[SqlConnection]) -> None:
         self._store = store
         self._members = Members(store)
+        self._rewrites = RewriteBudget()
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
         with self._store.reading() as db:
@@ -112,14 +114,17 @@ class StoreReplica(Replica):
             return Applied("refused", self.state_vector(space, shard), reason)
         try:
             scanned = scan(update)
+            self._check_rewrites(number, scanned, origin)
             prepared = self._store.indexer.prepare([text for text in scanned.texts if is_text(text)])
             taking = _Taking(number, shard, update, scanned, origin)
-            self._store.commit(taking, prepared=prepared, origin=origin)
+            if self._store.commit(taking, prepared=prepared, origin=origin):
+                self._rewrites.note(origin, self._store.now_ms())
         except SpoiledError as exc:
             damage.repair_shard(self._store, exc.shard)
             raise  # the update has a gap before it now, but that is not the sender's fault
         except ImpostorError as exc:
             self._store.renew_client(_IMPOSTOR.format(sender=_sender(origin), exc=exc))
+            self._rewrites.note(origin, self._store.now_ms())
             return self.apply(space, shard, update, origin)
         except RemoteProtocolError as exc:
             refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
@@ -128,7 +133,7 @@ class StoreReplica(Replica):
 
     def log(self, after_seq: int, limit: int) -> LogPage:
         with self._store.reading() as db:
-            page = shared_log.page(db, after_seq, limit)
+            page = shared_log.page(db, after_seq, limit, self._store.first_updates)
         return LogPage([LogEntry(*update) for update in page.updates], page.next_seq, page.resync)
 
     def head(self) -> int:
@@ -182,6 +187,19 @@ class StoreReplica(Replica):
                 raise NotFoundError(f"the space {name!r} is no longer shared with the device {origin[:7]}…")
         return rights != "read"
 
+    def _check_rewrites(self, space: int, scanned: Scan, origin: str) -> None:
+        """Raise RewriteLimitError if the device has used up its budget, and the update may take something away again.
+
+        That is known before it is applied: it deletes something, or has blocks under client ids of this store.
+        """
+        if not self._rewrites.is_used_up(origin, self._store.now_ms()):
+            return
+        with self._store.reading() as db:
+            own = {meta.facts(db).client_id, *meta.former_client_ids(db)}
+            name = spaces.space_name(db, space)
+        if scanned.deletes or own & scanned.first.keys():
+            raise RewriteLimitError(_TAKES_AWAY.format(sender=_sender(origin), name=name))
+
     def _number(self, space: str) -> int:
         with self._store.reading() as db:
             number = spaces.shareable_space(db, space)
@@ -191,19 +209,29 @@ class StoreReplica(Replica):
 
     def _not_taken(
         self, exc: RemoteProtocolError, refused: RefusedUpdate
-    ) -> Literal["gap", "ahead", "full", "refused"]:
+    ) -> Literal["gap", "later", "full", "refused"]:
         """Note for the user why an update was not taken, if it is of interest. Return the status."""
         if isinstance(exc, GapError):
             return "gap"
         if isinstance(exc, ShardAheadError):
-            return "ahead"
+            return "later"
+        if isinstance(exc, RewriteLimitError):
+            self._alarm_once(refused.at, str(exc))
+            return "later"
+        if isinstance(exc, ShardFullError):
+            self._alarm_once(refused.at, _FULL.format(sender=_sender(refused.origin), shard=refused.shard, exc=exc))
+            return "full"
         with self._store.writing() as db:
-            if isinstance(exc, ShardFullError):
-                alarm = _FULL.format(sender=_sender(refused.origin), shard=refused.shard, exc=exc)
-                alarms.raise_alarm_once(db, refused.at, alarm)
-                return "full"
             quarantine.put(db, refused)
         return "refused"
+
+    def _alarm_once(self, at: int, text: str) -> None:
+        """Raise an alarm if it is due. A flood of refused updates must not take the write lock each time."""
+        with self._store.reading() as db:
+            if not alarms.is_due(db, at, text):
+                return
+        with self._store.writing() as db:
+            alarms.raise_alarm_once(db, at, text)
 
 
 def _is_too_large_in_part(update: bytes) -> bool:
@@ -230,6 +258,13 @@ _FULL = (
 )
 
 
+_TAKES_AWAY = (
+    "{sender} has taken memories of the space {name!r} away again and again, without forgetting them. They were written"
+    " again each time, and nothing is lost. Such changes now wait: one is taken a minute. If you do not trust the"
+    " device, revoke it"
+)
+
+
 def _sender(origin: str) -> str:
     stock, _, name = origin.partition(log.STOCK)
     return f"A Yjs client with the token {name!r}" if name and not stock else f"The device {shown(origin)}"
@@ -245,7 +280,7 @@ class _Taking:
     scanned: Scan
     origin: str
 
-    def __call__(self, transaction: Transaction) -> None:
+    def __call__(self, transaction: Transaction) -> bool:
         if not 0 <= self.shard < limits.SHARDS:
             raise RemoteProtocolError(f"shard {self.shard} does not exist; a space has up to {limits.SHARDS} shards")
-        transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)
+        return transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)

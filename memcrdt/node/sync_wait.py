@@ -15,7 +15,7 @@ from memcrdt.store.overview import PeerStatus, peer_states
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from memcrdt.store.store import Store
+    from memcrdt.store.base import AnyStore
 
 REACH_S: Final = 12.0  # a dial takes 10 s at most
 FIND_S: Final = 3.0  # time for discovery to find a device that has no address
@@ -25,7 +25,7 @@ STILL_S: Final = 30.0  # without progress of any device; longer than the largest
 class SyncWait:
     """A wait, from now on, until other devices agree with us. Each call of look() checks once and returns at once."""
 
-    def __init__(self, store: Store, devices: Collection[str] | None, timeout_s: float | None) -> None:
+    def __init__(self, store: AnyStore, devices: Collection[str] | None, timeout_s: float | None) -> None:
         """Ask the process with the network to sync.
 
         Args:

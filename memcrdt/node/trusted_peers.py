@@ -21,6 +21,7 @@ class TrustedPeers:
         self._names: dict[str, str] = {}
         self._hosts: set[str] = set()
         self._writers: frozenset[str] = frozenset()
+        self._hubs: frozenset[str] = frozenset()
         self._shares: frozenset[tuple[int, str]] = frozenset()
         self._statements: frozenset[bytes] = frozenset()
         self._revoked = False  # whether any device is revoked
@@ -52,7 +53,7 @@ class TrustedPeers:
 
     def known(self, device: str) -> Known:
         """Return the event that lets the gossip dial an accepted device."""
-        return Known(device, device in self._writers)
+        return Known(device, device in self._writers, device in self._hubs)
 
     def read(self) -> list[Known | Revoked | SpacesChanged | SyncNow]:
         """Read the table, and return the events for the gossip. Raises StoreError."""
@@ -62,7 +63,7 @@ class TrustedPeers:
         self._names = {peer.device: peer.name for peer in known if peer.name and peer.state != "pending"}
         self._hosts = {Address.parse(each).host for addresses in self._addresses.values() for each in addresses}
         self._revoked = any(peer.state == "revoked" for peer in known)
-        self._writers = self._peers.writers()
+        self._writers, self._hubs = self._peers.writers(), frozenset(self._peers.hubs())
         self._shares, self._statements = self._peers.shares(), self._peers.statements()
         events: list[Known | Revoked | SpacesChanged | SyncNow]
         events = [Revoked(device) for device in before.keys() - self._addresses]

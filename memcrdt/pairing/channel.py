@@ -29,11 +29,13 @@ from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
 from memcrdt.store import spaces
 from memcrdt.store.membership.members import Entry, Members
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.membership.relays import meet_at
 from memcrdt.store.spaces import Genesis
 
 if TYPE_CHECKING:
     from memcrdt.net.connection import Connection
-    from memcrdt.store.store import Store
+    from memcrdt.store.base import BaseStore
+    from memcrdt.store.sql import SqlConnection
 
 OFFER_BYTES: Final = 64 << 10
 SPACES: Final = 64
@@ -68,7 +70,9 @@ class PairingOffer:
 
     def address_at(self, connection: Connection) -> str | None:
         """Return where the device at the other end of a connection listens, as HOST:PORT; None if it is not known."""
-        return str(Address(Address.parse(connection.address).host, self.port)) if self.port else None
+        if not self.port or connection.is_relayed:
+            return None
+        return str(Address(Address.parse(connection.address).host, self.port))
 
 
 class PairingChannel:
@@ -159,9 +163,17 @@ def spaces_to_join(inviter: PairingOffer, joiner: PairingOffer) -> tuple[list[En
 
 
 async def record_pairing(
-    store: Store, partner: PairedDevice, joined: Iterable[Entry], read_only: bool, *, as_reader: bool = False
+    store: BaseStore[SqlConnection],
+    partner: PairedDevice,
+    joined: Iterable[Entry],
+    read_only: bool,
+    *,
+    as_reader: bool = False,
+    relay: str | None = None,
 ) -> PairedDevice:
     """Record a pairing in the store: the trust in the partner, its address, and the spaces.
+
+    A relay through which the devices were paired becomes one of the shared spaces: they have no other path yet.
 
     Args:
         store: Our store.
@@ -169,6 +181,7 @@ async def record_pairing(
         joined: Spaces of the other device that we join.
         read_only: Whether the other device may only read the spaces that we share.
         as_reader: Whether we may only read the joined spaces.
+        relay: The relay that joins the two devices, or None.
 
     Returns:
         The partner, with the new names of our own spaces that were set aside.
@@ -181,6 +194,8 @@ async def record_pairing(
         Peers(store).accept(
             partner.device, name=partner.name, address=partner.address, spaces=partner.spaces, read_only=read_only
         )
+        if relay is not None:
+            meet_at(store, partner.spaces, relay)
         return replace(partner, aside={name: aside for name, aside in names.items() if aside is not None})
 
     return await asyncio.to_thread(write)

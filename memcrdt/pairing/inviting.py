@@ -6,16 +6,18 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import TYPE_CHECKING, Final, Self
 
 from memcrdt.errors import LockedError, MemcrdtError, PairingError
 from memcrdt.memory.pairing import CLOSED, EXPIRES_S, PairedDevice
 from memcrdt.model.device_ids import shown
 from memcrdt.model.ports import DEFAULT_PAIRING_PORT
-from memcrdt.net.addresses import Address, own_hosts
+from memcrdt.net.addresses import Address, own_addresses, relay_of
 from memcrdt.net.listener import Listener
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import PAIRING_PATH
+from memcrdt.node.relayed import Relays
 from memcrdt.pairing.channel import (
     OTHER_NUMBER,
     PAIRING_S,
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from memcrdt.net.auth import AuthenticatedPeer
     from memcrdt.net.connection import Connection
     from memcrdt.net.discovery.finder import Finder
-    from memcrdt.store.store import Store
+    from memcrdt.store.base import BaseStore
+    from memcrdt.store.sql import SqlConnection
 
 log = logging.getLogger("memcrdt.net")
 
@@ -55,7 +58,7 @@ class PairingContext:
     """
 
     identity: Signer
-    store: Store
+    store: BaseStore[SqlConnection]
     offer: PairingOffer
     name: str | None = None
 
@@ -69,12 +72,20 @@ class InvitationListener:
         code: The code.
         finders: Sources that announce the port while the invitation is entered.
         addresses: Where the invitation can be reached while it is entered, as HOST:PORT.
+        relays: The relays at which it can be reached, as HOST:PORT.
     """
 
-    def __init__(self, ours: PairingContext, host: str, finders: Sequence[Finder] = ()) -> None:
-        """Make a code; nothing listens yet. `host` is the host to listen at; empty: all interfaces."""
-        self.code = new_code()
-        self.finders = finders
+    def __init__(self, ours: PairingContext, host: str, relays: Sequence[Address] = ()) -> None:
+        """Make a code; nothing listens yet.
+
+        Args:
+            ours: Our side.
+            host: The host to listen at. Empty: all interfaces.
+            relays: The relays at which the invitation can be reached as well.
+        """
+        self.code = new_code(for_relays=bool(relays))
+        self.finders: Sequence[Finder] = ()
+        self.relays = [str(relay) for relay in relays]
         self.addresses: list[str] = []
         self._ours = ours
         self._host = host
@@ -83,16 +94,19 @@ class InvitationListener:
         self._guessing = asyncio.Lock()
         self._attempts = 0
         self._tasks = BackgroundTasks()
+        self._meeting = Relays(ours.identity, self._listener, SystemRandom(), pairing=self.code.number)
+        self._meets_at = relays
 
     async def __aenter__(self) -> Self:
         try:
             port = self._listener.start(Address(self._host, DEFAULT_PAIRING_PORT))
         except LockedError:  # another invitation on this machine uses the port
             port = self._listener.start(Address(self._host, 0))
-        self.addresses = [str(Address(host, port)) for host in ([self._host] if self._host else own_hosts())]
+        self.addresses = own_addresses(self._host, port)
         for finder in self.finders:
             finder.announce(port)
             self._tasks.spawn(finder.run(lambda _: None))
+        self._meeting.wait_at(self._meets_at, self._tasks)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -184,7 +198,8 @@ class InvitationListener:
         partner = PairedDevice(device, name, theirs.address_at(channel.connection), spaces)
         try:
             joined, _ = spaces_to_join(ours, theirs)
-            await record_pairing(self._ours.store, partner, joined, ours.read_only)
+            relay = relay_of(channel.connection.address)
+            await record_pairing(self._ours.store, partner, joined, ours.read_only, relay=relay)
         except MemcrdtError as exc:
             await channel.send("no", str(exc))
             raise

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import MemcrdtError, PairingError, RemoteProtocolError, UnreachableError
 from memcrdt.memory.pairing import FIND_S, PairedDevice
-from memcrdt.net.addresses import Address
+from memcrdt.net.addresses import Address, relay_of
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.finder import AddressCandidate
 from memcrdt.net.handshake import TrustPolicy
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.net.websocket import PAIRING_PATH
+from memcrdt.node.dial_race import DIRECT_S
 from memcrdt.pairing.channel import (
     PAIRING_S,
     PairingChannel,
@@ -40,7 +41,7 @@ log = logging.getLogger("memcrdt.net")
 CANDIDATES: Final = 128  # maximum number of addresses tried, one after the other
 EARLY_S: Final = 2.5  # after which a mistyped number is told; mDNS answers within a second or two
 SHOWN: Final = 5  # other numbers in a message
-BY_ADDRESS: Final = "give the address that it shows next to the code, as in: memcrdt pair CODE --at HOST:PORT"
+BY_ADDRESS: Final = "give what it shows next to the code, as in: memcrdt pair CODE --at HOST:PORT, or --relay HOST:PORT"
 
 
 class JoinAttempt:
@@ -56,13 +57,21 @@ class JoinAttempt:
         self._dialed: set[Address] = set()
         self._problems: list[MemcrdtError] = []  # with devices that announce the code's number
 
-    async def join_at(self, address: Address) -> PairedDevice:
-        """Pair with the device at an address. Raises PairingError, UnreachableError or RemoteProtocolError."""
-        async with self._dialing() as dialer:
-            return await self.join_over(await dialer.dial(DialTarget(address)))
+    async def join_at(self, address: Address, *, by_relay: bool = False) -> PairedDevice:
+        """Pair with the device at an address, or with the one that shows the code at a relay.
 
-    async def find_and_join(self, finders: Sequence[Finder], find_s: float = FIND_S) -> PairedDevice:
+        Raises PairingError, UnreachableError or RemoteProtocolError.
+        """
+        target = DialTarget(address, by_relay=by_relay, pairing=self._code.number if by_relay else None)
+        async with self._dialing() as dialer:
+            return await self.join_over(await dialer.dial(target))
+
+    async def find_and_join(
+        self, finders: Sequence[Finder], find_s: float = FIND_S, relays: Sequence[Address] = ()
+    ) -> PairedDevice:
         """Find the device that shows the code, for up to `find_s` seconds, and pair with it.
+
+        A code with a number of six digits is also looked for at the relays, once direct paths had a head start.
 
         After a few seconds the search ends if only other numbers are announced, because this one is mistyped. If none
         is announced, or there are devices that announce no number, the log says so, and the search goes on.
@@ -74,6 +83,8 @@ class JoinAttempt:
         tasks = BackgroundTasks()
         for finder in finders:
             tasks.spawn(finder.run(partial(self._note, found)))
+        if self._code.is_for_relays:
+            tasks.spawn(self._offer_relays(found, relays))
         try:
             async with self._dialing() as dialer:
                 return await self._within(find_s, asyncio.create_task(self._join_first(dialer, found)))
@@ -96,6 +107,11 @@ class JoinAttempt:
             f"no device that shows the code {self._code.number}-… was reached within {find_s:.0f} s{failed};"
             f" {BY_ADDRESS}"
         )
+
+    async def _offer_relays(self, found: asyncio.Queue[AddressCandidate], relays: Sequence[Address]) -> None:
+        await asyncio.sleep(DIRECT_S)
+        for relay in relays:
+            self._note(found, AddressCandidate(relay, "relay", pairing=self._code.number))
 
     def _note(self, found: asyncio.Queue[AddressCandidate], candidate: AddressCandidate) -> None:
         """Take a candidate from a finder. A flood of other numbers must not hide the right one."""
@@ -160,7 +176,7 @@ class JoinAttempt:
                 continue
             self._dialed.add(candidate.address)
             try:
-                return await self.join_over(await dialer.dial(DialTarget(candidate.address, candidate.device)))
+                return await self.join_over(await dialer.dial(_target(candidate)))
             except MemcrdtError as exc:
                 if self._has_proved:
                     raise
@@ -201,9 +217,22 @@ class JoinAttempt:
         await channel.receive("done", 0)
         address = theirs.address_at(channel.connection)
         partner = PairedDevice(channel.connection.peer.device, self._ours.name or theirs.name, address, spaces)
-        partner = await record_pairing(self._ours.store, partner, joined, read_only=False, as_reader=theirs.read_only)
+        partner = await record_pairing(
+            self._ours.store,
+            partner,
+            joined,
+            read_only=False,
+            as_reader=theirs.read_only,
+            relay=relay_of(channel.connection.address),
+        )
         await channel.send("done")
         return partner
+
+
+def _target(candidate: AddressCandidate) -> DialTarget:
+    if candidate.found == "relay":
+        return DialTarget(candidate.address, by_relay=True, pairing=candidate.pairing)
+    return DialTarget(candidate.address, candidate.device)
 
 
 def _bytes(value: object, size: int) -> bytes:

@@ -13,13 +13,17 @@ from memcrdt.net.addresses import Address
 from memcrdt.net.identity import Identity
 from memcrdt.node.lock import holder
 from memcrdt.node.options import NetOptions
+from memcrdt.node.relayed import RelayPlan
 from memcrdt.pairing.channel import PairingOffer
 from memcrdt.pairing.codes import parse_code
 from memcrdt.pairing.inviting import InvitationListener, PairingContext
 from memcrdt.pairing.joining import JoinAttempt
 from memcrdt.store.membership.members import Members
+from memcrdt.store.membership.relays import relays_of
+from memcrdt.store.spaces import space_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from memcrdt.memory.memory import Memory
@@ -33,7 +37,8 @@ async def invite(memory: Memory, options: PairOptions) -> InvitationListener:
         InputError: A space cannot be shared.
     """
     ours = await asyncio.to_thread(_ours, memory, options)
-    invitation = InvitationListener(ours, options.host)
+    relays = await asyncio.to_thread(_relays, memory, options, options.spaces)
+    invitation = InvitationListener(ours, options.host, relays)
     number = invitation.code.number
     invitation.finders = _network(options).finders(ours.identity.device_id, memory.config, pairing=number)
     return invitation
@@ -62,7 +67,20 @@ async def join(
     joining = JoinAttempt(await asyncio.to_thread(_ours, memory, options), typed)
     if address is not None:
         return await joining.join_at(address)
-    return await joining.find_and_join(_network(options).finders(memory.store.device, memory.config), find_s)
+    if options.relay is not None:
+        return await joining.join_at(Address.parse(options.relay), by_relay=True)
+    relays = await asyncio.to_thread(_relays, memory, options, None)
+    return await joining.find_and_join(_network(options).finders(memory.store.device, memory.config), find_s, relays)
+
+
+def _relays(memory: Memory, options: PairOptions, spaces: Iterable[str] | None) -> list[Address]:
+    """Return the given relay, those of the settings, and those of the spaces (None: of all)."""
+    if spaces is None:
+        with memory.store.reading() as db:
+            spaces = space_names(db)
+    listed = [relay.address for name in spaces for relay in relays_of(memory.store, name)]
+    given = () if options.relay is None else (options.relay,)
+    return RelayPlan.of((*given, *memory.config.relays, *listed), {}).waited_at()
 
 
 def _network(options: PairOptions) -> NetOptions:

@@ -27,6 +27,24 @@ def json_list(numbers: NDArray[np.int64]) -> str:
     return json.dumps(numbers.tolist(), separators=(",", ":"))
 
 
+def run_starts(column: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return where each run of equal numbers begins in a column of ascending numbers."""
+    import numpy as np
+
+    begins = np.ones(len(column), np.bool_)
+    np.not_equal(column[1:], column[:-1], out=begins[1:])
+    return begins.nonzero()[0]
+
+
+def union(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the numbers of two columns of ascending numbers, each once, ascending."""
+    import numpy as np
+
+    every = np.concatenate([one, other])
+    every.sort(kind="stable")  # fast: each column is a sorted run
+    return every[run_starts(every)]
+
+
 def are_allowed(memories: NDArray[np.int64], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which of `memories` are marked in `allowed`, [n].
 

@@ -18,7 +18,7 @@ from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import Vector, from_ms
 from memcrdt.search.arrays import normalised
 from memcrdt.store import listing, reads
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ def compare(
     """
     import numpy as np
 
-    from memcrdt.search.embedders.calibration import calibrated, unrelated_cosine
+    from memcrdt.search.embedders.calibration import Evidence, calibrated, unrelated_cosine
 
     if not records:
         return []
@@ -61,12 +61,12 @@ def compare(
 
     asked = _stems(query)
     shares = np.array([len(asked & _stems(record.text)) / (len(asked) or 1) for record in records])
-    cosines, scores = None, calibrated(None, shares)
+    cosines, scores = None, calibrated(Evidence(shares))
     if embedder is not None and embedder.fast:
         with suppress(EmbedderError):  # the words decide; the status shows the error
             vectors = embedder.embed([names_apart(record.text) for record in records])
             cosines = (vectors @ _direction(query, embedder, given)).astype(np.float64)
-            scores = calibrated(cosines, shares, unrelated_cosine(embedder))
+            scores = calibrated(Evidence(shares, cosines, unrelated=unrelated_cosine(embedder)))
     hits = [
         Hit(memory=record, score=float(score))
         for record, score, share in zip(records, scores, shares, strict=True)

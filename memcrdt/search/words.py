@@ -4,8 +4,8 @@ Letters are folded first (folding.py), and letters such as ß are written as the
 tokenizer (unicode61, accents folded, porter stems) splits text with spaces into words. Scripts written without spaces
 are first turned into overlapping pairs of characters, so that any substring of two or more characters is found.
 
-Some words are spelled in two ways, so the index also gets the other one: the parts of a name such as getUserName, and
-`email` for `e-mail`. snake_case needs no help, because the tokenizer splits it.
+Some words are spelled in two ways, so the index also gets the other one (compounds.py): the whole and the parts of a
+name such as getUserName, src/net/door.py or --dry-run, and `email` for `e-mail`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from memcrdt.model.normalization import nfc
+from memcrdt.search.compounds import Compound, camel_parts, compounds, has_capital_inside
 from memcrdt.search.folding import fold, spelled_out
 
 # Thai, Lao, Myanmar, Khmer; kana; CJK ideographs with their extensions; Hangul.
@@ -30,13 +31,7 @@ _PICTURE: Final = re.compile(
 )
 _VARIED: Final = re.compile("[\ufe0f\u200d\U0001f3fb-\U0001f3ff]+")
 _WORD: Final = re.compile(r"\w+")
-# A word with a capital inside it, and the places where its parts begin: HTTPServer has two, and so has HTMLv2Page.
-_CAPITAL_INSIDE: Final = re.compile("[a-z0-9][A-Z]|[A-Z]{2}[a-z]")
-_PART_BEGINS: Final = re.compile("(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_NAME_CHARS: Final = 64  # a longer word is no name
-_NAME_PARTS: Final = 8  # a random token may have more
-# A word, or two with one hyphen, of the letters that folding leaves.
-_LATIN_WORD: Final = re.compile("(?<![\\w-])([A-Za-z]{1,20})[-\u2010\u2011]([A-Za-z]{2,20})(?![\\w-])|[A-Za-z0-9]+")
+_ALNUM: Final = re.compile("[A-Za-z0-9]+")
 _SPECIAL: Final = re.compile(f"{_UNSPACED.pattern}|{_PICTURE.pattern}(?:{_VARIED.pattern})?")
 TOKENIZER: Final = ("unicode61", "remove_diacritics", "2", "categories", "L* N* Co Mn Mc")  # as in schema/0002.sql
 STOP_WORDS: Final = frozenset(
@@ -50,54 +45,20 @@ STOP_WORDS: Final = frozenset(
 )
 
 
-class Compound(NamedTuple):
-    """A word that is also spelled in another way.
-
-    Attributes:
-        start: Its place in the text, in characters.
-        text: The word as it is in the text.
-        whole: The word without hyphens.
-        parts: Its parts.
-    """
-
-    start: int
-    text: str
-    whole: str
-    parts: tuple[str, ...]
-
-    @property
-    def is_one(self) -> bool:
-        """Whether most people take it for one word: a name, or a word such as `e-mail`."""
-        return self.text == self.whole or len(self.parts[0]) == 1
-
-
-def compounds(text: str) -> Iterator[Compound]:
-    """Yield the compounds in a text that is folded."""
-    if not (_CAPITAL_INSIDE.search(text) or "-" in text or "\u2010" in text or "\u2011" in text):
-        return
-    for found in _LATIN_WORD.finditer(text):
-        word = found[0]
-        if found[1] is not None:
-            yield Compound(found.start(), word, found[1] + found[2], (found[1], found[2]))
-        elif len(word) <= _NAME_CHARS and _CAPITAL_INSIDE.search(word):
-            parts = _PART_BEGINS.split(word)
-            if 1 < len(parts) <= _NAME_PARTS:
-                yield Compound(found.start(), word, word, tuple(parts))
-
-
 def names_apart(text: str) -> str:
     """Return `text` for a model of meaning, which does not know names of code: their parts become words.
 
     Models know names of products, such as GitHub and iPhone. They have two parts, and begin with a capital or a single
-    letter.
+    letter. They split names at signs themselves.
     """
-    names = {each.text: " ".join(each.parts) for each in compounds(text) if _is_of_code(each)}
-    return _LATIN_WORD.sub(lambda word: names.get(word[0], word[0]), text) if names else text
+    if not has_capital_inside(text):
+        return text
+    names = {word: " ".join(parts) for word in _ALNUM.findall(text) if _is_of_code(parts := camel_parts(word))}
+    return _ALNUM.sub(lambda word: names.get(word[0], word[0]), text) if names else text
 
 
-def _is_of_code(compound: Compound) -> bool:
-    first = compound.parts[0]
-    return compound.text == compound.whole and (len(compound.parts) > 2 or (first.islower() and len(first) > 1))
+def _is_of_code(parts: list[str]) -> bool:
+    return len(parts) > 2 or (len(parts) > 1 and parts[0].islower() and len(parts[0]) > 1)
 
 
 def searchable(text: str) -> str:
@@ -106,9 +67,18 @@ def searchable(text: str) -> str:
     Unspaced script becomes pairs of characters, pictures and ligatures become words, and compounds get their other
     spelling.
     """
+    return spaced(_with_other_spellings(written_out(text)))
+
+
+def written_out(text: str) -> str:
+    """Return `text` folded, with each letter that stands for several written as these."""
+    return text if text.isascii() else spelled_out(fold(nfc(text)))
+
+
+def spaced(text: str) -> str:
+    """Return `text` with spaces between words: unspaced script becomes pairs of characters, pictures become words."""
     if text.isascii():
-        return _with_other_spellings(text)
-    text = _with_other_spellings(spelled_out(fold(nfc(text))))
+        return text
     named = _PICTURE.sub(lambda picture: f" {_named(picture[0])} ", text)
     if named != text:
         named = _VARIED.sub(" ", named)
@@ -157,11 +127,14 @@ def _words_with_marks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _other_spellings(compound: Compound) -> list[Stretch]:
-    start, text, whole, parts = compound
-    if text != whole:
-        return [Stretch(whole, start, len(text), False)]
-    places = itertools.accumulate(map(len, parts), initial=start)
-    return [Stretch(part, place, len(part), True) for part, place in zip(parts, places, strict=False)]
+    """Return the words of a compound that the tokenizer does not find in it: the whole, and parts within a word."""
+    start, text, whole, _ = compound
+    others = [] if compound.is_camel else [Stretch(whole, start, len(text), False)]
+    for word in _ALNUM.finditer(text):
+        if len(parts := camel_parts(word[0])) > 1:
+            places = itertools.accumulate(map(len, parts), initial=start + word.start())
+            others += [Stretch(part, place, len(part), True) for part, place in zip(parts, places, strict=False)]
+    return others
 
 
 def _with_other_spellings(text: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from memcrdt.errors import NotFoundError, ReadOnlyError
+from memcrdt.model.rights import ALL, Right
 from memcrdt.model.scopes import PERSONAL
 
 
@@ -15,24 +16,25 @@ class Access:
 
     Attributes:
         spaces: The spaces that the caller may use; None for all.
-        read_only: Whether the caller may change nothing.
+        rights: What the caller may do in them. Every caller may read.
     """
 
     spaces: tuple[str, ...] | None = None
-    read_only: bool = False
+    rights: tuple[Right, ...] = ALL
 
     def sees(self, space: str) -> bool:
         """Return whether the caller may read a space."""
         return self.spaces is None or space in self.spaces
 
-    def check_write(self) -> None:
-        """Raise ReadOnlyError if the caller may change nothing."""
-        if self.read_only:
-            raise ReadOnlyError("this token may only read; nothing was changed")
+    def check(self, right: Right) -> None:
+        """Raise ReadOnlyError if the caller lacks a right."""
+        if right not in self.rights:
+            may = ", ".join(self.rights)
+            raise ReadOnlyError(f"this needs the right {right!r}, and the rights of this token are: {may}")
 
     def to_write(self, space: str | None) -> str:
         """Return the space for a new memory. Raises NotFoundError, ReadOnlyError."""
-        self.check_write()
+        self.check("write")
         return self.one(space)
 
     def one(self, space: str | None) -> str:

@@ -58,6 +58,8 @@ class Answer(Record):
         omitted: The number of memories that did not fit.
         scopes: The scopes that were searched; empty for all.
         next_cursor: The cursor of the next page of a list; None on the last page and for a search.
+        revisions: The revisions to expect in a change of the memory, if the answer is about one; several if texts
+            compete.
     """
 
     text: str
@@ -65,6 +67,7 @@ class Answer(Record):
     omitted: int
     scopes: tuple[str, ...]
     next_cursor: str | None = None
+    revisions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ class Origins:
     def trust(self, record: MemoryRecord) -> str | None:
         """Return the trust of a memory: as it is set, or `untrusted` for a device of somebody else."""
         return record.trust or (None if record.device in self.own else "untrusted")
+
+    def is_untrusted(self, record: MemoryRecord) -> bool:
+        """Return whether a memory comes from a device of somebody else or an untrusted source."""
+        return self.trust(record) in UNTRUSTED
 
 
 def origins_of(
@@ -144,7 +151,7 @@ def _entry(item: Hit | MemoryRecord, origins: Origins, row_chars: int) -> Prompt
         **entry.attributes,
         "device": origins.name(record.device),
         "trust": origins.trust(record),
-        "untrusted": "data from an untrusted source" if origins.trust(record) in UNTRUSTED else None,
+        "untrusted": "data from an untrusted source" if origins.is_untrusted(record) else None,
         "superseded_by": record.superseded_by,
         "conflicted": "rival versions exist" if record.conflicted else None,
         "cut": f"{len(record.text):,} characters in all" if len(record.text) > row_chars else None,

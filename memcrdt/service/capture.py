@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from memcrdt.errors import InputError, SecretError
-from memcrdt.importing.transcripts import Transcript, read_transcript
+from memcrdt.importing.transcripts import Transcript, read_transcript, typed_text
 from memcrdt.memory.memory import Memory
 from memcrdt.model.serialization import Record
 from memcrdt.search.query.rerank import DUPLICATE, jaccard
@@ -72,6 +72,11 @@ def capture(
     if transcript.title and len(transcript.turns) > skip:
         done.append(_store_title(service, transcript.title, scope, dry_run=dry_run))
     return done
+
+
+def capture_said(service: Service, said: str, *, scope: str | None = None) -> list[Captured]:
+    """Store the statements in what the user has just said. Arguments and errors as for capture()."""
+    return capture(service, Transcript([typed_text(said)]), scope=scope)
 
 
 def work(home: Path, opener: Callable[[], AbstractContextManager[Memory]]) -> list[Captured]:

@@ -35,6 +35,12 @@ class Context:
         """The scopes that reads see, narrowest first: the project and `global`."""
         return (GLOBAL,) if self.project is None else (self.scope, GLOBAL)
 
+    @property
+    def provenance(self) -> dict[str, str]:
+        """The author and the source of what is written here and names no others, as far as they are known."""
+        said = {} if self.agent is None else {"author": self.agent}
+        return said if self.conversation is None else {**said, "source": f"conversation/{self.conversation}"}
+
     def to_write(self, scope: str | None) -> str:
         """Return the scope for a new memory. Raises InputError."""
         if scope == EVERYWHERE:

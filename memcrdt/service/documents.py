@@ -7,7 +7,7 @@ from typing import Final
 
 from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.serialization import Record, UtcTime
-from memcrdt.service.answers import MOST_CHARS, ROW_CHARS, UNTRUSTED, Origins, answer, record_of
+from memcrdt.service.answers import MOST_CHARS, ROW_CHARS, Origins, answer, record_of
 from memcrdt.service.context import EVERYWHERE
 from memcrdt.service.service import LIMIT, Service
 
@@ -65,11 +65,10 @@ def fetch(service: Service, id: str) -> MemoryDocument:
 
 def _document(item: Hit | MemoryRecord, origins: Origins, chars: int) -> MemoryDocument:
     record = record_of(item)
-    trust = origins.trust(record)
     title = next(iter(record.text.strip().splitlines()))[:_TITLE_CHARS]
     return MemoryDocument(
         id=record.id,
-        title=f"untrusted: {title}" if trust in UNTRUSTED else title,
+        title=f"untrusted: {title}" if origins.is_untrusted(record) else title,
         url=SCHEME + record.id,
         text=answer([item], origins, (), max_chars=MOST_CHARS, row_chars=chars).text,
         metadata=DocumentOrigin(
@@ -77,7 +76,7 @@ def _document(item: Hit | MemoryRecord, origins: Origins, chars: int) -> MemoryD
             device=origins.name(record.device),
             author=record.author,
             source=record.source,
-            trust=trust,
+            trust=origins.trust(record),
             created_at=record.created_at,
             updated_at=record.updated_at,
         ),

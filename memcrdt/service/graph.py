@@ -163,14 +163,14 @@ class GraphService:
 
     def _change(self, change: Callable[[_Held], T]) -> T:
         """Make a change of the graph as it is, and again if another program has changed it in the meantime."""
-        self._service.access.check_write()
+        self._service.access.check("write")
         for _ in range(_ATTEMPTS - 1):
             with suppress(StaleRevisionError):
                 return change(_Held(self._service))
         return change(_Held(self._service))
 
     def _to_delete(self) -> _Held:
-        self._service.access.check_write()
+        self._service.access.check("forget")
         return _Held(self._service)
 
     def _add(self, items: Iterable[Mapping[str, Any]]) -> None:

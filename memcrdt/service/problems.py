@@ -71,7 +71,7 @@ _KINDS: Final[tuple[tuple[type[MemcrdtError], str, str], ...]] = (
     (InputError, "invalid_input", "Correct the argument and repeat the call."),
     (NotFoundError, "not_found", "Search or list to get an id that exists. The memory may have been forgotten."),
     (StaleRevisionError, "stale_revision", "Read the memory again, and repeat the change on what is there now."),
-    (ReadOnlyError, "read_only", "Use a device or a space that may write."),
+    (ReadOnlyError, "read_only", "Use a device, a space or a token that may do this."),
     (LockedError, "locked", "Try again in a moment. Another process is writing."),
     (CorruptError, "corrupt", "Run `memcrdt doctor` and follow what it says."),
     (SchemaError, "wrong_schema", "Update memcrdt, or name the right folder with --home."),

@@ -19,11 +19,10 @@ from memcrdt.service.context import Context
 SESSION_CHARS: Final = 6_000  # about 1,500 tokens
 PROMPT_CHARS: Final = 2_000
 PROMPT_HITS: Final = 4
-PROMPT_SCORE: Final = 0.5  # the strict threshold for notes; see docs/search.md
+PROMPT_SCORE: Final = 0.5  # the strict threshold for notes; see docs/internals/search.md
 LEAST_PROMPT: Final = 15  # characters; "yes", "go on" and "try again" ask for nothing
 
 _ROW_CHARS: Final = 500
-_PAGE: Final = 16  # memories that are read at once
 # How many memories a session starts with, and which, the most important first: pinned, decisions, recent.
 _SHARES: Final[tuple[tuple[int, Mapping[str, Any]], ...]] = ((12, {"pinned": True}), (8, {"kind": "decision"}), (8, {}))
 _COMMANDS: Final = ("/", "!", "#")  # a command of the client, of the shell, or a note
@@ -60,7 +59,7 @@ class QuickService:
 
     def iterate(self, **filters: Any) -> Iterator[MemoryRecord]:
         asked = self._reader.filters({"scope": self.context.scopes, **filters})
-        return self._reader.every("newest", asked, page=_PAGE)
+        return self._reader.every("newest", asked)
 
     def find(self, query: str, *, limit: int, scope: str | None, min_score: float) -> list[Hit]:
         filters = self._reader.filters({"scope": self.context.to_read(scope)})
@@ -113,6 +112,20 @@ def prompt_context(
     """
     hits = service.find(prompt, limit=limit, scope=scope, min_score=min_score)
     return _told(service, hits, "Memories of the user that may matter for this prompt.", max_chars)
+
+
+def turn_context(service: Recalling, prompt: str, *, is_first: bool, scope: str | None = None) -> str:
+    """Return what an agent is told in a turn: what matches the prompt, and first of all what matters for the project.
+
+    Args:
+        service: The calls over the memory.
+        prompt: What the user says.
+        is_first: Whether this is the first turn of a session.
+        scope: The only scope to tell of; None for the project and `global`.
+    """
+    started = session_context(service) if is_first and scope is None else ""
+    matching = prompt_context(service, prompt, scope=scope) if is_worth_recall(prompt) else ""
+    return "\n".join(filter(None, [started, matching]))
 
 
 def is_worth_recall(prompt: str) -> bool:

@@ -10,6 +10,7 @@ import builtins
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -19,7 +20,7 @@ from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import SyncWarning
 from memcrdt.model import checks, limits
 from memcrdt.model.filters import Order
-from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Revision
+from memcrdt.model.records import Forgotten, Hit, MemoryRecord, Page, Revision
 from memcrdt.model.serialization import Record
 from memcrdt.model.values import from_ms
 from memcrdt.service.access import Access
@@ -81,6 +82,14 @@ class Service:
         self.context = context
         self.access = access
 
+    def now(self) -> datetime:
+        """Return the time, in UTC, by the clock of the store."""
+        return from_ms(self.memory.store.now_ms())
+
+    def check_space(self, space: str) -> None:
+        """Raise NotFoundError if a space does not exist here, or not for the caller."""
+        self.memory.list(limit=1, space=self.access.one(space))
+
     def add(self, text: str, *, scope: str | None = None, **options: Any) -> Saved:
         """Add a memory.
 
@@ -90,7 +99,7 @@ class Service:
             **options: Arguments of Memory.add(), except `allow_secret`. Author and source default to the agent and the
                 conversation.
         """
-        started = from_ms(self.memory.store.now_ms())
+        started = self.now()
         record = self.memory.get(self.memory.add(**self._provenance({"text": text, "scope": scope, **options})))
         return self._saved(record, known=record.created_at < started and "created_at" not in options)
 
@@ -102,7 +111,7 @@ class Service:
         if len(items) > BATCH:
             raise InputError(f"one call adds at most {BATCH} memories, and got {len(items):,}; make several")
         written = [self._provenance(item) for item in items]
-        started = from_ms(self.memory.store.now_ms())
+        started = self.now()
         ids = self.memory.add_many(written)
         known = {record.id: record for record in self.memory.get_many(ids)}
         return [
@@ -118,6 +127,7 @@ class Service:
         scope: str | None = None,
         min_score: float | None = None,
         fold: bool = True,
+        explain: bool = False,
         **filters: Any,
     ) -> builtins.list[Hit]:
         """Return what search() shows as hits, for a face that hands them to a framework.
@@ -128,10 +138,34 @@ class Service:
             scope: As for Context.to_read().
             min_score: Leave out memories below this score, from 0 to 1.
             fold: Whether to leave out hits that repeat an earlier hit.
-            **filters: As for _filters().
+            explain: Whether to set the `parts` of each hit: why it is ranked so.
+            **filters: As for filters().
         """
-        asked = self._filters(self.context.to_read(scope), filters)
-        return self.memory.search(query, limit=limit, min_score=min_score, fold=fold, **asked)
+        asked = self.filters(self.context.to_read(scope), filters)
+        reranks = self.memory.config.reranker is not None
+        self.memory.models.load()  # once in a process: a model that reads the answer would not ask again
+        return self.memory.search(
+            query, limit=limit, min_score=min_score, fold=fold, explain=explain, rerank=reranks, **asked
+        )
+
+    def similar(
+        self,
+        id: str | None = None,
+        *,
+        vector: Iterable[float] | None = None,
+        limit: int = LIMIT,
+        scope: str | None = None,
+        **filters: Any,
+    ) -> builtins.list[Hit]:
+        """Return the memories most similar to a memory or a vector, best first. Arguments as for Memory.similar().
+
+        Raises:
+            InputError: Neither an id nor a vector is given, or both are.
+            NotFoundError: The memory does not exist for the caller.
+        """
+        if id is not None:
+            self._check_seen(id)
+        return self.memory.similar(id, vector=vector, limit=limit, **self.filters(self.context.to_read(scope), filters))
 
     def search(
         self,
@@ -151,7 +185,7 @@ class Service:
             scope: As for Context.to_read().
             min_score: Leave out memories below this score, from 0 to 1.
             max_chars: Maximum length of the answer in characters.
-            **filters: As for _filters().
+            **filters: As for filters().
         """
         scopes = self.context.to_read(scope)
         chars = check_chars(max_chars)
@@ -171,22 +205,37 @@ class Service:
         """Return a page of memories. Arguments as for search() and Memory.list()."""
         scopes = self.context.to_read(scope)
         chars = check_chars(max_chars)
-        page = self.memory.list(limit=_limit(limit), order=order, cursor=cursor, **self._filters(scopes, filters))
+        page = self.page(limit=_limit(limit), scope=scope, order=order, cursor=cursor, **filters)
         return answer(page, self.origins(page), scopes, max_chars=chars, next_cursor=page.next_cursor)
+
+    def page(
+        self,
+        *,
+        limit: int = LIMIT,
+        scope: str | None = None,
+        order: Order = "newest",
+        cursor: str | None = None,
+        **filters: Any,
+    ) -> Page:
+        """Return what list() shows as records. Arguments as for list(), and up to 1,000 memories."""
+        asked = self.filters(self.context.to_read(scope), filters)
+        return self.memory.list(limit=limit, order=order, cursor=cursor, **asked)
 
     def iterate(self, *, scope: str | None = None, order: Order = "newest", **filters: Any) -> Iterator[MemoryRecord]:
         """Return an iterator of all memories that list() pages through. Arguments as for list()."""
-        return self.memory.iterate(order=order, **self._filters(self.context.to_read(scope), filters))
+        return self.memory.iterate(order=order, **self.filters(self.context.to_read(scope), filters))
 
     def get_by_key(self, key: str, *, scope: str | None = None, space: str | None = None) -> MemoryRecord:
         """Return the memory that add() under this key would change. Raises NotFoundError."""
         return self.memory.get_by_key(key, space=self.access.one(space), scope=self.context.to_write(scope))
 
     def get(self, id: str) -> Answer:
-        """Return one memory with its whole text. Raises NotFoundError."""
+        """Return one memory with its whole text, and the revisions to expect in a change. Raises NotFoundError."""
         record = self.record(id)
         whole = len(record.text)
-        return answer([record], self.origins([record]), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
+        found = answer([record], self.origins([record]), (record.scope,), max_chars=MOST_CHARS, row_chars=max(whole, 1))
+        rivals = [each.revision for each in self.memory.history(id) if each.head] if record.conflicted else []
+        return replace(found, revisions=tuple(rivals) or (record.revision,))
 
     def update(self, id: str, *, scope: str | None = None, **changes: Any) -> Saved:
         """Change a memory. Arguments as for Memory.update(), except `allow_secret`."""
@@ -220,7 +269,7 @@ class Service:
             confirm: The value that ConfirmationError had for exactly these memories.
             expected: With one id: the revision that the memory must still be at.
             progress: As for Memory.forget().
-            **filters: As for _filters().
+            **filters: As for filters().
 
         Raises:
             ConfirmationError: More than one memory would be forgotten, and `confirm` does not fit.
@@ -231,7 +280,7 @@ class Service:
         ids = self._to_forget(id, scope, filters)
         if dry_run:
             return self.memory.forget(ids, dry_run=True)
-        self.access.check_write()
+        self.access.check("forget")
         if len(ids) > 1 and confirm != _confirmation(ids):
             raise ConfirmationError(len(ids), _confirmation(ids))
         return self.memory.forget(ids, expected=expected, progress=progress)
@@ -262,13 +311,27 @@ class Service:
         with self.memory.store.reading() as db:
             return overview.labels(db, name, part, self.access.to_read(None), limit)
 
+    def tags(self, *, scope: str | None = None, **filters: Any) -> dict[str, int]:
+        """Return the tags of the memories that match, each with the number of these memories. Arguments as list()."""
+        return self.memory.tags(**self.filters(self.context.to_read(scope), filters))
+
+    def stats(self) -> overview.Stats:
+        """Count the memories in the spaces of the caller."""
+        with self.memory.store.reading() as db:
+            return overview.stats(db, self.memory.store.now_ms(), self.access.to_read(None))
+
+    def activity(self, hours: int) -> builtins.list[int]:
+        """Return how many memories in the spaces of the caller changed last in each of the past hours, oldest first."""
+        with self.memory.store.reading() as db:
+            return overview.activity(db, self.memory.store.now_ms(), hours, self.access.to_read(None))
+
     def warnings(self) -> tuple[SyncWarning, ...]:
         """Return the reasons why changes do not leave this machine, for the spaces that the caller sees."""
         return tuple(each for each in self.memory.sync.warnings() if any(map(self.access.sees, each.spaces)))
 
     def sync_state(self) -> dict[str, Any]:
         """Return the state of sync in the spaces of the caller: verdict, devices, and JSON values."""
-        now, status = from_ms(self.memory.store.now_ms()), self.memory.status()
+        now, status = self.now(), self.memory.status()
         peers = tuple(peer for peer in status.peers if peer.state == "accepted" and self._shares(peer))
         spaces = tuple(space for space in status.spaces if self.access.sees(space.name))
         judged = verdict(replace(status, peers=peers, spaces=spaces), now)
@@ -295,17 +358,17 @@ class Service:
             if filters or scope is not None:
                 raise InputError("forget takes an id or filters, not both")
             ids = [id] if isinstance(id, str) else list(islice(id, limits.BATCH_ITEMS + 1))
-            self._check_seen(*(each for each in ids if not self._was_forgotten(each)))
+            self.check_known(*ids)
             return ids
         if not filters and scope is None:
             raise InputError("forget needs an id or a filter; without one it would forget everything")
-        everything = {**self._filters(self.context.to_read(scope), filters), "include": ["expired", "superseded"]}
+        everything = {**self.filters(self.context.to_read(scope), filters), "include": ["expired", "superseded"]}
         found = [record.id for record in islice(self.memory.iterate(**everything), limits.BATCH_ITEMS + 1)]
         if len(found) > limits.BATCH_ITEMS:
             raise InputError(f"over {limits.BATCH_ITEMS:,} memories match; forget them in parts, with narrower filters")
         return found
 
-    def _filters(self, scopes: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
+    def filters(self, scopes: tuple[str, ...], given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the filters of Memory for the filters of a face.
 
         The names are those of memcrdt.Filters, and also `tag_match` ("any" or "all", for `tags`) and `agent` for
@@ -335,12 +398,9 @@ class Service:
         given["space"] = self.access.to_write(given.get("space"))
         if "id" in given:
             self._check_new(given["id"])
-        given.setdefault("author", self.context.agent)
         if given.keys().isdisjoint({"id", "key"}):
             given.setdefault("dedupe", True)  # agents repeat themselves
-        if self.context.conversation is not None:
-            given.setdefault("source", f"conversation/{self.context.conversation}")
-        return given
+        return {**self.context.provenance, **given}
 
     def record(self, id: str) -> MemoryRecord:
         """Return a memory that the caller may read. Raises NotFoundError."""
@@ -350,6 +410,10 @@ class Service:
         if not found or not self.access.sees(found[0].space):
             raise NotFoundError(f"no memory that this token opens has the id {id}")
         return found[0]
+
+    def check_known(self, *ids: str) -> None:
+        """Raise NotFoundError for a memory that the caller may not read, unless it was forgotten where they may."""
+        self._check_seen(*(each for each in ids if not self._was_forgotten(each)))
 
     def _check_seen(self, *ids: str) -> None:
         """Raise NotFoundError if the caller may not read a memory."""
@@ -365,7 +429,7 @@ class Service:
 
     def _check_change(self, *ids: str) -> None:
         """Raise NotFoundError or ReadOnlyError if the caller may not change a memory."""
-        self.access.check_write()
+        self.access.check("write")
         self._check_seen(*ids)
 
     def _check_new(self, id: str) -> None:

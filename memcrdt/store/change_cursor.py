@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
-import apsw
-
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import ChangeKind
 from memcrdt.store import log
 from memcrdt.store.filtering import Where, in_spaces, where
+from memcrdt.store.sql import SqlConnection
 
 _CHANGED = """
 SELECT m.seq, m.memory, s.name, m.id, u.origin, coalesce(u.at, m.updated_at), m.born_seq
@@ -88,7 +87,7 @@ class ChangeCursor:
         self._changed = (since, _LAST_NUMBER)
         self._buried = (since, _LAST_ID)
 
-    def read(self, db: apsw.Connection, limit: int) -> list[Step]:
+    def read(self, db: SqlConnection, limit: int) -> list[Step]:
         """Return up to `limit` changes in the order of their commits. The next call continues after them."""
         head = log.head(db)  # read first: the views below are then at least as new as this head
         wanted = where(self._filters, 0)
@@ -112,3 +111,8 @@ class ChangeCursor:
         seq, key, space, memory_id, origin, at = row
         self._buried = (seq, key)
         return Step(seq, "forgotten", space, memory_id, origin, at)
+
+
+def is_folded_past(db: SqlConnection, seq: int) -> bool:
+    """Return whether rows of the log after this one have been folded away."""
+    return bool(db.execute("SELECT EXISTS(SELECT 1 FROM snapshots WHERE seq > ?)", (seq,)).get)

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
-import apsw
-
 from memcrdt.errors import CorruptError, InputError, StaleRevisionError
 from memcrdt.model import checks, edits, limits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.ids import RANDOM_BYTES, derive, next_ulid
 from memcrdt.model.normalization import nfc
 from memcrdt.model.projection import LiveMemory, Tombstone
-from memcrdt.model.requests import AddRequest, UpdateRequest, upsert
+from memcrdt.model.requests import AddRequest, RenameRequest, UpdateRequest, upsert
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.store import reads, spaces, views
 from memcrdt.store.meta import Random
 from memcrdt.store.reads import Place
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.supersession import CIRCLE_MEMORIES
 from memcrdt.store.transaction import Transaction
 
@@ -77,13 +76,40 @@ class Adding:
                 return memory_id
         raise AssertionError("generations have no end")
 
-    def _space(self, db: apsw.Connection, name: str) -> int:
+    def _space(self, db: SqlConnection, name: str) -> int:
         if name not in self._spaces:
             self._spaces[name] = spaces.space_number(db, name)
         return self._spaces[name]
 
 
-def check_addable(db: apsw.Connection, requests: Sequence[AddRequest]) -> None:
+class Renaming:
+    """A plan that adds memories under other keys and forgets those that they were, all or nothing.
+
+    It returns the new ids in the order of the requests.
+    """
+
+    def __init__(self, requests: Sequence[RenameRequest], ulids: Ulids) -> None:
+        self._requests = requests
+        self._adding = Adding([request.added for request in requests], ulids)
+
+    def __call__(self, transaction: Transaction) -> list[str]:
+        """Raises NotFoundError and StaleRevisionError."""
+        places = [self._place(transaction, request) for request in self._requests]
+        added = self._adding(transaction)
+        for place, request in zip(places, self._requests, strict=True):
+            transaction.forget(place, request.id)
+        return added
+
+    def _place(self, transaction: Transaction, request: RenameRequest) -> int:
+        """Return the space of a memory that is as expected."""
+        place = reads.place_of(transaction.db, request.id)
+        if place is None:
+            raise reads.missing(transaction.db, request.id)
+        _check_expected(request.expected, state_of(transaction, place[0], request.id))
+        return place[0]
+
+
+def check_addable(db: SqlConnection, requests: Sequence[AddRequest]) -> None:
     """Check many requests before the first of them is written, in a transaction of its own.
 
     Raises NotFoundError for an unknown space, and InputError for an id that is taken or repeated.
@@ -160,7 +186,7 @@ def _is_superseded_by(transaction: Transaction, memory_id: str, successor: str) 
     return False
 
 
-def check_updatable(db: apsw.Connection, requests: Sequence[UpdateRequest]) -> None:
+def check_updatable(db: SqlConnection, requests: Sequence[UpdateRequest]) -> None:
     """Check many requests before the first of them is written. Raises NotFoundError for an unknown memory."""
     for memory_id in {request.id for request in requests}:
         if reads.place_of(db, memory_id) is None:
@@ -192,7 +218,7 @@ def change(transaction: Transaction, space: int, state: LiveMemory, edit: Memory
 
 
 def forget(
-    listed: Callable[[apsw.Connection], Sequence[Place]],
+    listed: Callable[[SqlConnection], Sequence[Place]],
     transaction: Transaction,
     expected: tuple[str, ...] | None = None,
 ) -> list[str]:
@@ -244,7 +270,7 @@ def _taken(memory_id: str) -> InputError:
     return InputError(f"the id {memory_id} is taken, or was forgotten; leave it out to get a new one")
 
 
-def generations(db: apsw.Connection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
+def generations(db: SqlConnection, space: int, *named: str) -> Iterator[tuple[str, bytes]]:
     """Yield the id and the salt of a name (a scope and a key), generation by generation.
 
     Built-in spaces count by name, because their ids change when a device joins another device's space. A memory that

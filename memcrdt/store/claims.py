@@ -9,14 +9,15 @@ three rules protect what this store has acknowledged:
 - A register that an update deletes is written again, unless a tombstone or pruning explains it. Newer values replace
   registers, and need no deletion.
 
-They are written in a way that depends on no block before them (Shard.restate).
+They are written in a way that depends on no block before them (Shard.restate). A few bytes can take a whole shard away,
+so what one device takes away is written again only so often (`RewriteBudget`).
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import edits, registers
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
     from memcrdt.crdt.shard import Shard
 
+REWRITES: Final = 128  # at once, for one device: two stores that wrote under one client id may need one for each shard
+REWRITE_EVERY_MS: Final = 60_000  # then: one rewrite is up to 1 MiB for each device, and an asserting client id
+
 AtStake: TypeAlias = Mapping[int, Registers]  # by former client id with forged blocks: the registers written under it
 
 
@@ -35,6 +39,29 @@ class ImpostorError(RemoteProtocolError):
 
     This store was copied, or a member claims clocks of ours. Take another client id, and apply the update then.
     """
+
+
+class RewriteLimitError(RemoteProtocolError):
+    """Its sender has taken too much away that had to be written again. Nothing was changed. Take the update later."""
+
+
+class RewriteBudget:
+    """How often this process writes again what a device takes away: REWRITES times, then once in REWRITE_EVERY_MS."""
+
+    def __init__(self) -> None:
+        self._used: dict[str, tuple[int, float]] = {}  # by device: the time of the last rewrite, and how many then
+
+    def is_used_up(self, device: str, now_ms: int) -> bool:
+        """Return whether nothing more that the device takes away is written again now."""
+        return self._used_at(device, now_ms) > REWRITES - 1
+
+    def note(self, device: str, now_ms: int) -> None:
+        """Note that something was written again because of the device."""
+        self._used[device] = now_ms, self._used_at(device, now_ms) + 1
+
+    def _used_at(self, device: str, now_ms: int) -> float:
+        at, used = self._used.get(device, (now_ms, 0.0))
+        return max(0.0, used - max(0, now_ms - at) / REWRITE_EVERY_MS)
 
 
 class Incoming(NamedTuple):

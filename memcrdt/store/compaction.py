@@ -18,6 +18,7 @@ from memcrdt.store import log
 from memcrdt.store.database import Database
 from memcrdt.store.documents import Documents
 from memcrdt.store.log import ShardRow
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.transaction import Transaction
 
 # When a commit folds the log of a shard that it changed. Rows make a shard slow to load, and bytes make the file long.
@@ -59,13 +60,13 @@ def is_due(row: ShardRow) -> bool:
     return row.log_rows >= LOG_ROWS or row.log_bytes > max(LOG_BYTES, folded // 2)
 
 
-def fold(db: apsw.Connection, documents: Documents, shard: int) -> None:
+def fold(db: SqlConnection, documents: Documents, shard: int) -> None:
     """Replace the log of a shard (its local number) by one snapshot, inside the caller's transaction.
 
     The snapshot is encoded from the live document, so deleted values are not in it. A damaged shard is left alone,
     because its rows wait for other devices.
     """
-    row = log.shard_row(db, shard)
+    row = log.lock_shard(db, shard)
     if row.log_rows and not row.damaged:
         log.fold(db, row, documents.current(db, row).live.snapshot())
 
@@ -83,7 +84,7 @@ def compact(database: Database) -> Compacted:
     """
     before = _size(database)
     with database.reading() as db:
-        shards = log.shard_numbers(db, "log_rows > 0 AND NOT damaged")
+        shards = log.shard_numbers(db, "log_rows > 0 AND damaged = 0")
     pruned = 0
     for shard in database.in_turns(shards):
         while count := _prune(database, shard):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import sys
@@ -16,10 +17,11 @@ import apsw
 
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
 from memcrdt.store import files, filtering, reserve
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.vector_functions import load_vector_functions
 
 BUSY_TIMEOUT_S = 30.0  # far above what one transaction takes, also on a slow disk under load
-TURN_S = 0.005  # pause between two transactions of one call, in which every waiting writer tries at least once
+TELL_AFTER_S = 1.0  # a wait as long as this is said: no work of memcrdt holds the lock that long on an idle machine
 _BUSY_PAUSES_S = (0.0005, 0.003)  # SQLite's own pauses grow to 0.1 s, and then one of eight busy writers starves
 READERS = 4  # idle read connections kept; more are made when more threads read at once
 # With a WAL this is the same as FULL. But while a file is made, the deletion of its rollback journal must be durable. A
@@ -29,6 +31,7 @@ UNSYNCED = "PRAGMA synchronous = NORMAL"  # a power cut may lose the last commit
 _ALONE_S = 5.0  # how long to wait for readers of a file on a full disk
 # Lets the store give free pages back. A new file must set this before its first table.
 AUTO_VACUUM = "PRAGMA auto_vacuum = INCREMENTAL"
+_log = logging.getLogger(__name__)
 _READ_ONLY = apsw.SQLITE_OPEN_READONLY
 _READ_WRITE = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE
 
@@ -46,8 +49,8 @@ def translated(path: Path, doing: str) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as exc:
         raise LockedError(
             f"{doing}: another process kept {path} locked for over {BUSY_TIMEOUT_S:.0f} s; try again,"
-            " or end the process that holds the lock: `memcrdt status` names the one that serves, and `lsof` or the"
-            " Resource Monitor of Windows any other"
+            " or end the process that holds the lock, or continue it if it was stopped: `memcrdt status` names the one"
+            " that serves, and `lsof` or the Resource Monitor of Windows any other"
         ) from exc
     except apsw.FullError as exc:
         raise _disk_full(path, doing) from exc
@@ -73,7 +76,7 @@ def translated(path: Path, doing: str) -> Iterator[None]:
 
 
 @contextmanager
-def consistent_read(db: apsw.Connection) -> Iterator[None]:
+def consistent_read(db: SqlConnection) -> Iterator[None]:
     """Let all reads inside the block see the same state of the database."""
     db.execute("BEGIN")
     try:
@@ -197,7 +200,7 @@ def _identity(path: Path) -> tuple[int, ...]:
 
 def _set_up(db: apsw.Connection) -> apsw.Connection:
     try:
-        db.set_busy_handler(BusyHandler())
+        db.set_busy_handler(BusyHandler(db.filename))
         db.execute("PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON")
         db.execute("PRAGMA cache_size = -16000; PRAGMA trusted_schema = OFF")
         # A store has no triggers and no views. In a file from elsewhere they must not act; doctor reports them.
@@ -233,35 +236,50 @@ def keep_wal(db: apsw.Connection) -> None:
 
 
 class BusyHandler:
-    """Waits for a lock in short, random steps, for up to BUSY_TIMEOUT_S."""
+    """Waits for a lock in short, random steps, for up to BUSY_TIMEOUT_S. After TELL_AFTER_S it logs a warning.
 
-    def __init__(self) -> None:
-        self._deadline = 0.0
+    Args:
+        path: The file that is locked, for the warning.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+        self._since = 0.0
+        self._has_told = False
 
     def __call__(self, tries: int) -> bool:
         now = time.monotonic()
         if not tries:
-            self._deadline = now + BUSY_TIMEOUT_S
-        if now >= self._deadline:
+            self._since, self._has_told = now, False
+        if now >= self._since + BUSY_TIMEOUT_S:
             return False
+        if now >= self._since + TELL_AFTER_S and not self._has_told:
+            self._has_told = True
+            _log.warning(_WAITING.format(path=self._path, timeout_s=BUSY_TIMEOUT_S))
         import random  # few connections ever wait
 
         time.sleep(random.uniform(*_BUSY_PAUSES_S))  # noqa: S311 - not a secret: it keeps processes from retrying in step
         return True
 
 
+_WAITING = (
+    "other processes have kept {path} locked for over a second; this one waits until it is free, for up to"
+    " {timeout_s:.0f} s"
+)
+
+
 def use_wal(db: apsw.Connection) -> None:
     """Put the file into WAL mode. SQLite does not call the busy handler here, so this function retries."""
     if not db.pragma("auto_vacuum"):  # setting it again would be a write, and this process has no lock yet
         db.execute(AUTO_VACUUM)
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    wait, tries = BusyHandler(db.filename), 0
     while db.pragma("journal_mode") != "wal":
         try:
             db.execute("PRAGMA journal_mode = WAL")
         except apsw.BusyError:
-            if time.monotonic() > deadline:
+            if not wait(tries):
                 raise
-            time.sleep(0.01)
+            tries += 1
     data_version(db)  # a read, which creates the index of the WAL
 
 

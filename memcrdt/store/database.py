@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -18,13 +16,14 @@ from typing import TypeVar
 import apsw
 
 from memcrdt.errors import DiskFullError, ReadOnlyError, StoreError
-from memcrdt.model.edits import Stamp
-from memcrdt.store import alarms, connections, files, log, meta, migrations
+from memcrdt.store import connections, files, log, meta, migrations
+from memcrdt.store.base import BaseStore
 from memcrdt.store.connections import Readers, translated
-from memcrdt.store.documents import Documents
 from memcrdt.store.incarnation import Incarnation, StoreOptions
+from memcrdt.store.indexer import Indexer, sqlite_of
 from memcrdt.store.location import FolderLocation, Location
 from memcrdt.store.meta import Facts
+from memcrdt.store.sql import SqlConnection
 
 T = TypeVar("T")
 
@@ -32,26 +31,25 @@ _log = logging.getLogger(__name__)
 _warned_of: set[Path] = set()  # the files in bad places that were opened by this process
 
 
-class Database:
+class Database(BaseStore[apsw.Connection]):
     """One SQLite file. Safe between threads; several processes may have it open at once.
 
     Raises (in the constructor):
         NotFoundError, ReadOnlyError, SchemaError, CorruptError, StoreError: The file cannot be opened.
     """
 
-    def __init__(self, home: Path | Location, device: str, options: StoreOptions | None = None) -> None:
-        self.options = options or StoreOptions()
+    def __init__(
+        self, home: Path | Location, device: str, indexer: Indexer, options: StoreOptions | None = None
+    ) -> None:
+        super().__init__(device, indexer, options or StoreOptions())
         self.location = (
             FolderLocation(home, marks=self.options.marks, runtime=self.options.runtime, vfs=self.options.vfs)
             if isinstance(home, Path)
             else home
         )
         self.path = self.location.path
-        self.device = device
         self.was_to_scrub = False  # whether the file had bytes of forgotten memories when it was opened
         self._pid = os.getpid()
-        self._lock = threading.RLock()
-        self._documents = Documents()
         self._incarnation = Incarnation(self.location, device, self.options)
         self._readers = Readers(self.path, read_only=self.options.read_only, vfs=self.location.vfs)
         self._writer: apsw.Connection | None = None
@@ -65,31 +63,35 @@ class Database:
             self.close()
             raise
 
-    # --- identity and time --------------------------------------------------------------------------------------------
-
-    def now_ms(self) -> int:
-        """Return the time in ms since 1970."""
-        return self.options.clock()
-
-    def stamp(self, by: str | None = None) -> Stamp:
-        """Return the stamp of a local change."""
-        return Stamp(self.now_ms(), by, self.device)
-
     @property
     def boot(self) -> str:
         """The name of this boot of the machine."""
         return self._incarnation.boot
 
     @property
+    def advice(self) -> str | None:
+        """Advice about a bad place of the file."""
+        return self.location.advice
+
+    def size(self, *, used: bool = False) -> int:
+        """Return the size of the file in bytes; with `used`, without free pages."""
+        with self.reading() as db:
+            pages = int(db.pragma("page_count")) - (int(db.pragma("freelist_count")) if used else 0)
+            return pages * int(db.pragma("page_size"))
+
+    def data_version(self, db: SqlConnection) -> int:
+        """Return a number that differs after another process has written."""
+        return connections.data_version(sqlite_of(db))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the home; None for a store in memory."""
+        return self.path.parent if self.path.parent.is_dir() else None
+
+    @property
     def is_inherited(self) -> bool:
         """Whether this process was forked from the one that opened the file."""
         return os.getpid() != self._pid
-
-    def renew_client(self, alarm: str) -> None:
-        """Switch to a new client id, because another store uses ours, and raise an alarm with the reason."""
-        with self.writing() as db:
-            meta.renew_client_id(db, self.boot, self.options.random)
-            alarms.raise_alarm(db, self.now_ms(), alarm)
 
     # --- connections --------------------------------------------------------------------------------------------------
 
@@ -115,46 +117,6 @@ class Database:
         with translated(self.path, "reading"), self._readers.connection() as db:
             yield db
 
-    @contextmanager
-    def writing(self) -> Iterator[apsw.Connection]:
-        """Lend the write connection in its own transaction, for all data but memories: peers, receipts, digests."""
-        with self._exclusive("writing") as db:
-            yield db
-
-    @contextmanager
-    def writing_unsynced(self) -> Iterator[apsw.Connection]:
-        """Lend the write connection like `writing`, but do not wait for the disk.
-
-        Only for facts that can be determined again after a power cut.
-        """
-        with self._exclusive("writing", is_synced=False) as db:
-            yield db
-
-    @contextmanager
-    def documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
-        """Lend the live documents and a connection that sees the durable state. Block writes of this process."""
-        with self._lock, self.reading() as db:
-            db.execute("BEGIN")  # heads and logs must be of one moment
-            try:
-                self._use_facts(db)
-                yield db, self._documents
-            finally:
-                db.execute("ROLLBACK")
-                self._documents.trim()
-
-    @contextmanager
-    def writing_documents(self) -> Iterator[tuple[apsw.Connection, Documents]]:
-        """Lend the write connection and the live documents, to change the form of the log but not its meaning."""
-        with self._lock:
-            try:
-                with self._exclusive("compacting") as db:
-                    self._use_facts(db)
-                    yield db, self._documents
-            except BaseException:  # documents do not roll back, and even COMMIT may fail
-                self._documents.clear()
-                raise
-            self._documents.trim()
-
     def using_reserve(self, work: Callable[[], T]) -> T:
         """Run `work`, which frees disk space. On a full disk, release the reserve and run it again.
 
@@ -172,18 +134,6 @@ class Database:
             return work()
         finally:
             self.location.keep_reserve()
-
-    @staticmethod
-    def in_turns(parts: Iterable[T]) -> Iterator[T]:
-        """Yield the parts of a large piece of work, each for a transaction of its own.
-
-        Between two of them other threads and processes get the write lock. Without a pause, the next transaction would
-        take it again before a waiting writer looks.
-        """
-        for number, part in enumerate(parts):
-            if number:
-                time.sleep(connections.TURN_S)
-            yield part
 
     def truncate_wal(self) -> bool:
         """Move the WAL into the database and empty it, unless a reader uses it. Return whether it is empty."""
@@ -275,12 +225,6 @@ class Database:
         if self.location.advice is not None and self.path not in _warned_of:
             _warned_of.add(self.path)
             _log.warning("%s", self.location.advice)
-
-    def _use_facts(self, db: apsw.Connection) -> None:
-        """Read the facts again: another process may have found that the store was copied, or restored a backup."""
-        known = meta.facts(db)
-        self._documents.use_client(known.client_id)
-        self.facts = known
 
     def replace_content(self, source: apsw.Connection, complete: Callable[[apsw.Connection], None]) -> None:
         """Replace the content of this store with that of another store, in one step.

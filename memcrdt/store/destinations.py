@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import apsw
-
 from memcrdt.model.ids import derive
+from memcrdt.store.sql import SqlConnection
 
 HOPS: Final = 16  # moves of one memory that are followed
 
@@ -30,7 +29,7 @@ def moved_identity(memory_id: str, space_id: str) -> tuple[str, bytes]:
     return derive("moved", memory_id, space_id)
 
 
-def destination(db: apsw.Connection, memory_id: str) -> Destination | None:
+def destination(db: SqlConnection, memory_id: str) -> Destination | None:
     """Return where a memory was moved, also over several moves. None if it was not, or to a space that is not here."""
     spaces = db.execute("SELECT space, id, name FROM spaces").fetchall()
     last, reached = None, memory_id
@@ -44,7 +43,7 @@ def destination(db: apsw.Connection, memory_id: str) -> Destination | None:
     return last
 
 
-def _moved_once(db: apsw.Connection, memory_id: str, spaces: list[tuple[Any, ...]]) -> Destination | None:
+def _moved_once(db: SqlConnection, memory_id: str, spaces: list[tuple[Any, ...]]) -> Destination | None:
     for space, space_id, name in spaces:
         candidate, _ = moved_identity(memory_id, space_id)
         for table in ("memories", "graves"):

@@ -6,11 +6,11 @@ import hashlib
 from contextlib import suppress
 from typing import Final, NamedTuple
 
-import apsw
-
 from memcrdt.errors import DiskFullError
+from memcrdt.model import clocks
 from memcrdt.store import log
-from memcrdt.store.store import Store
+from memcrdt.store.base import BaseStore
+from memcrdt.store.sql import SqlConnection
 
 
 class ShardDigest(NamedTuple):
@@ -22,17 +22,17 @@ class ShardDigest(NamedTuple):
 
 
 _KNOWN: Final = """
-SELECT shard, number, digest, iif(damaged, 0, head) FROM shards
-WHERE space = ? AND state_vector <> x'00' ORDER BY number"""
+SELECT shard, number, digest, CASE damaged WHEN 0 THEN head ELSE 0 END FROM shards
+WHERE space = ? AND state_vector <> ? ORDER BY number"""
 
 
-def of_space(store: Store, space: int) -> list[ShardDigest]:
+def of_space(store: BaseStore[SqlConnection], space: int) -> list[ShardDigest]:
     """Return the digest of every non-empty shard of a space, lowest number first.
 
     Forgotten memories count. A shard is empty only if all its rows were lost.
     """
     with store.reading() as db:
-        rows = list(db.execute(_KNOWN, (space,)))
+        rows = list(db.execute(_KNOWN, (space, clocks.encode_state_vector({}))))
     known = [ShardDigest(number, digest, head) for _, number, digest, head in rows if digest is not None]
     computed = _computed(store, [shard for shard, _, digest, _ in rows if digest is None])
     if computed:
@@ -48,7 +48,7 @@ def whole(digests: list[ShardDigest]) -> str:
     return state.hexdigest()
 
 
-def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
+def _computed(store: BaseStore[SqlConnection], shards: list[int]) -> list[ShardDigest]:
     if not shards:
         return []  # do not wait for a commit
     with store.documents() as (_, documents):
@@ -57,21 +57,21 @@ def _computed(store: Store, shards: list[int]) -> list[ShardDigest]:
     return [_compute(store, shard) for shard in sorted(shards, key=lambda shard: shard not in loaded)]
 
 
-def _compute(store: Store, shard: int) -> ShardDigest:
+def _compute(store: BaseStore[SqlConnection], shard: int) -> ShardDigest:
     with store.documents() as (db, documents):
         row = log.shard_row(db, shard)
         head = 0 if row.damaged else row.head
         return ShardDigest(row.number, documents.current(db, row).live.digest(), head)
 
 
-def _keep(store: Store, space: int, digests: list[ShardDigest]) -> None:
+def _keep(store: BaseStore[SqlConnection], space: int, digests: list[ShardDigest]) -> None:
     if store.options.read_only:
         return
     with suppress(DiskFullError), store.writing_unsynced() as db:  # a digest that is not kept is computed again
         _write(db, space, digests)
 
 
-def _write(db: apsw.Connection, space: int, digests: list[ShardDigest]) -> None:
+def _write(db: SqlConnection, space: int, digests: list[ShardDigest]) -> None:
     db.executemany(
         "UPDATE shards SET digest = ? WHERE space = ? AND number = ? AND head = ?",
         [(shard.digest, space, shard.number, shard.head) for shard in digests],

@@ -6,19 +6,20 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import apsw
-
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model import clocks, limits
 from memcrdt.store import log
 from memcrdt.store.log import ShardRow
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
     from memcrdt.crdt.shard import Edit, Shard
+    from memcrdt.model.clocks import StateVector
 
 
 CAPACITY = 32  # a loaded full shard with five registers per memory takes about 2.5 MB
+FIRST_UPDATES = 256  # whose clocks are remembered until the log is read, which is done 64 rows at a time
 CAPACITY_BYTES = 256 * limits.MIB  # of memory, as shards count it; a single document may take more
 
 
@@ -67,11 +68,18 @@ class Document:
 
 
 class Documents:
-    """An LRU cache of documents. The caller holds the lock of the store."""
+    """An LRU cache of documents. The caller holds the lock of the store.
+
+    Attributes:
+        client_id: The client id of all later writes.
+        first_updates: For the latest updates that were the first of their shards, by the checksum of their row: the
+            state vector of the document with nothing else. A scan would find the same.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self.client_id = 0
+        self.first_updates: OrderedDict[bytes, StateVector] = OrderedDict()
         self._cached: OrderedDict[int, Document] = OrderedDict()
         self._gone: list[Document] = []  # no longer needed, but not freed yet
 
@@ -86,7 +94,7 @@ class Documents:
         """The shards (local numbers) whose documents are in the cache."""
         return frozenset(self._cached)
 
-    def current(self, db: apsw.Connection, row: ShardRow) -> Document:
+    def current(self, db: SqlConnection, row: ShardRow) -> Document:
         """Return the document of a shard, at the head of the shard as `db` sees it.
 
         Raises:
@@ -103,6 +111,12 @@ class Documents:
         document.memory = row.memory
         self._cached[row.shard] = document
         return document
+
+    def note_first_update(self, shard: int, update: bytes, document: Shard) -> None:
+        """Remember the clocks of the update that is all that a document has."""
+        self.first_updates[log.checksum(shard, update)] = document.state_vector()
+        while len(self.first_updates) > FIRST_UPDATES:
+            self.first_updates.popitem(last=False)
 
     def trim(self) -> None:
         """Drop the least recently used documents, and free them.
@@ -134,7 +148,7 @@ class Documents:
         self._gone += self._cached.values()
         self._cached.clear()
 
-    def _load(self, db: apsw.Connection, row: ShardRow) -> Document:
+    def _load(self, db: SqlConnection, row: ShardRow) -> Document:
         from memcrdt.crdt.shard import Shard
 
         seq, folded = log.snapshot_of(db, row.shard)
@@ -153,7 +167,7 @@ class Documents:
         document.apply_waiting()
         return document
 
-    def _caught_up(self, db: apsw.Connection, row: ShardRow, document: Document) -> Document | None:
+    def _caught_up(self, db: SqlConnection, row: ShardRow, document: Document) -> Document | None:
         """Apply the rows that other processes appended. Return None if rows in between were folded away."""
         if row.damaged or log.snapshot_seq(db, row.shard) > document.seq:
             self._gone.append(document)

@@ -28,7 +28,7 @@ def prepare(path: Path, *, read_only: bool) -> None:
     if home.exists() and not home.is_dir():
         raise StoreError(f"the home {home} is not a folder; name a folder, or move the file away")
     if read_only and not path.exists():
-        raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
+        raise NotFoundError(f"there is no store in {home}; run `memcrdt init`, or name another home")
     if not read_only:
         _make_home(home)
     files.check_not_inherited(path)

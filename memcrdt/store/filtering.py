@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, TypeAlias
 import apsw
 
 from memcrdt.model.filters import CheckedFilters
+from memcrdt.model.json_values import JsonComparisons
 from memcrdt.model.metadata_conditions import COMPARISONS, Condition
 from memcrdt.model.normalization import caseless, nfc
 from memcrdt.model.scopes import ancestors
 from memcrdt.model.values import canonical
+from memcrdt.store.json_filtering import json_condition
 
 Binding: TypeAlias = str | int | float | None
 
@@ -103,7 +105,7 @@ def _narrowing(filters: CheckedFilters) -> Iterable[Where]:
     above = (each for scope in filters.scope for each in ancestors(scope)) if filters.ancestors else ()
     scopes = tuple(dict.fromkeys((*filters.scope, *above)))
     # Without statistics, SQLite would walk through the whole scope to find the few pinned memories.
-    scope_column = "+m.scope" if filters.pinned else "m.scope"
+    scope_column = "m.scope || ''" if filters.pinned else "m.scope"
     for column, values in (
         (scope_column, scopes),
         ("m.category", filters.category),
@@ -176,10 +178,14 @@ def _metadata(key: str, conditions: Sequence[Condition]) -> Iterable[Where]:
 
     Conditions that need the key share one subquery. Each of the others excludes the memories that it names.
     """
-    if needed := [_stored(condition) for condition in conditions if not _excludes(condition)]:
+    for condition in conditions:
+        if isinstance(condition.operand, JsonComparisons):
+            yield Where(*json_condition(key, condition.operand))
+    plain = [condition for condition in conditions if not isinstance(condition.operand, JsonComparisons)]
+    if needed := [_stored(condition) for condition in plain if not _excludes(condition)]:
         found = _all(needed)
         yield Where(f"m.memory IN (SELECT memory FROM metadata WHERE key = ? AND {found.sql})", (key, *found.bindings))
-    for condition in filter(_excludes, conditions):
+    for condition in filter(_excludes, plain):
         found = _stored(condition)
         yield Where(
             f"m.memory NOT IN (SELECT memory FROM metadata WHERE key = ? AND {found.sql})", (key, *found.bindings)
@@ -194,6 +200,7 @@ def _excludes(condition: Condition) -> bool:
 def _stored(condition: Condition) -> Where:
     """Return the condition on a row of `metadata`. An operator that excludes returns its opposite."""
     operator, operand = condition
+    assert not isinstance(operand, JsonComparisons)
     if operator == "$exists":
         return Where("TRUE", ())
     if operator == "$contains":

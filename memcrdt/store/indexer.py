@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import apsw
 
 from memcrdt.model.values import Vector
+from memcrdt.store.sql import SqlConnection
 
-SqlConnection: TypeAlias = apsw.Connection  # for search, which does not open SQLite itself
 Prepared: TypeAlias = Any  # the result of `prepare`, passed to `replace` unchanged
 
 
@@ -21,6 +21,12 @@ class IndexRow(NamedTuple):
     scope: str
     created_at: int
     author: str | None
+
+
+def sqlite_of(db: SqlConnection) -> apsw.Connection:
+    """Return the connection as one of SQLite, for what no other database has."""
+    assert isinstance(db, apsw.Connection)
+    return db
 
 
 class Indexer(Protocol):
@@ -35,7 +41,7 @@ class Indexer(Protocol):
         ...
 
     def replace(
-        self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
+        self, db: SqlConnection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
     ) -> None:
         """Remove rows from the indexes and add others, inside the caller's transaction.
 
@@ -44,7 +50,7 @@ class Indexer(Protocol):
         """
         ...
 
-    def erase_removed(self, db: apsw.Connection) -> bool:
+    def erase_removed(self, db: SqlConnection) -> bool:
         """Erase bytes that removed rows left in the indexes, inside the caller's transaction, which must stay short.
 
         Returns:
@@ -56,10 +62,30 @@ class Indexer(Protocol):
         """Note that the transaction of the last `replace` is durable: in-memory copies may be updated now."""
         ...
 
-    def clear(self, db: apsw.Connection) -> None:
+    def clear(self, db: SqlConnection) -> None:
         """Empty the indexes, before they are rebuilt through `replace`."""
         ...
 
-    def problems(self, db: apsw.Connection) -> Iterator[str]:
+    def problems(self, db: SqlConnection) -> Iterator[str]:
         """Yield the damage of the indexes themselves, in words for the user. Rebuilding them repairs it."""
         ...
+
+
+class NoIndex:
+    """An Indexer that stores nothing: of a store without search."""
+
+    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared: ...
+
+    def replace(
+        self, db: SqlConnection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
+    ) -> None: ...
+
+    def erase_removed(self, db: SqlConnection) -> bool:
+        return False
+
+    def committed(self) -> None: ...
+
+    def clear(self, db: SqlConnection) -> None: ...
+
+    def problems(self, db: SqlConnection) -> Iterator[str]:
+        return iter(())

@@ -6,9 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-
-import apsw
+from typing import TYPE_CHECKING, Any, Final
 
 from memcrdt.errors import InputError
 from memcrdt.model.filters import CheckedFilters, Order
@@ -20,13 +18,17 @@ from memcrdt.model.values import from_ms, parse_json, to_ms
 from memcrdt.store import reads
 from memcrdt.store.filtering import Where, where
 from memcrdt.store.reads import Place
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.store.reading import Readable
 
 BATCH: Final = 100  # memories that one transaction forgets, so that other writers wait less than 0.1 s
 BATCH_BYTES: Final = 128 * KIB  # of their texts
-PAGE: Final = 500  # memories that every() reads at once
+PAGE: Final = 500  # memories that every() reads at once, at most
+FIRST_PAGE: Final = 16
+GROWTH: Final = 4  # of a page over the one before
+PAGE_CHARS: Final = 1024 * KIB  # of their texts: SQLite returns a page as one text, which Python copies in one step
 
 _ORDERS: dict[Order, tuple[str, str]] = {
     "newest": ("created_at", "DESC"),
@@ -38,7 +40,7 @@ _ORDERS: dict[Order, tuple[str, str]] = {
 # carries the forgets. An expiry that was already past when it was set counts from the time of that change.
 _EXPIRED = """
 SELECT space, id FROM memories WHERE expires_at <= ?1 AND updated_at <= ?1 AND device = ?2
-AND space IN (SELECT space FROM spaces WHERE NOT read_only) ORDER BY expires_at LIMIT ?3"""
+AND space IN (SELECT space FROM spaces WHERE read_only = 0) ORDER BY expires_at LIMIT ?3"""
 _REVISED_SINCE = "EXISTS (SELECT 1 FROM revisions r WHERE r.memory = m.memory AND r.at > ? AND r.revision <> m.id)"
 
 
@@ -52,11 +54,13 @@ class Listing:
     filters: CheckedFilters
 
 
-def page(db: apsw.Connection, asked: Listing, now_ms: int) -> Page:
+def page(db: SqlConnection, asked: Listing, now_ms: int) -> Page:
     """Return a page, with the cursor of the next page if there is one. Raises InputError for a wrong cursor."""
     column, direction = _ORDERS[asked.order]
-    found = [record for filters in _sorted_parts(asked.filters) for record in _first(db, asked, filters, now_ms)]
-    found.sort(key=lambda record: (getattr(record, column), record.id), reverse=direction == "DESC")
+    parts = _sorted_parts(asked.filters)
+    found = [record for filters in parts for record in _first(db, asked, filters, now_ms)]
+    if len(parts) > 1:
+        found.sort(key=lambda record: (getattr(record, column), record.id), reverse=direction == "DESC")
     items = tuple(found[: asked.limit])
     cursor = _cursor(asked.order, items[-1], column) if len(found) > asked.limit else None
     if asked.filters.as_of is not None:
@@ -76,51 +80,79 @@ def _sorted_parts(filters: CheckedFilters) -> list[CheckedFilters]:
     return [replace(filters, scope=(scope,)) for scope in dict.fromkeys(filters.scope)]
 
 
-def _first(db: apsw.Connection, asked: Listing, filters: CheckedFilters, now_ms: int) -> list[MemoryRecord]:
+def _first(db: SqlConnection, asked: Listing, filters: CheckedFilters, now_ms: int) -> list[MemoryRecord]:
     """Return the first memories of a page that the filters select, and one more."""
+    clause, bindings, tail = _selection(asked, filters, now_ms)
+    with reads.page_turn(asked.limit):
+        return reads.where(db, clause, bindings, tail)
+
+
+def _selection(asked: Listing, filters: CheckedFilters, now_ms: int) -> tuple[str, tuple[Any, ...], str]:
+    """Return the arguments of reads.where() for a page and one more memory."""
     column, direction = _ORDERS[asked.order]
     clause, bindings = where(filters, now_ms)
     if asked.cursor is not None:
         comparison = "<" if direction == "DESC" else ">"
         clause = f"({clause}) AND (m.{column}, m.id) {comparison} (?, ?)"
         bindings = (*bindings, *_position(asked))
-    tail = f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT {asked.limit + 1}"
-    return reads.where(db, clause, bindings, tail)
+    return clause, bindings, f"ORDER BY m.{column} {direction}, m.id {direction} LIMIT {asked.limit + 1}"
 
 
-def every(
-    store: Readable, order: Order, filters: CheckedFilters, *, page_size: int | None = None
-) -> Iterator[MemoryRecord]:
-    """Yield all memories that the filters select, in `order`. No read transaction outlives a page."""
-    cursor = None
+def every(store: Readable, order: Order, filters: CheckedFilters) -> Iterator[MemoryRecord]:
+    """Yield all memories that the filters select, in `order`. No read transaction outlives a page.
+
+    Many callers read only a few. So the first page is small, and the next ones grow as far as their texts allow.
+    """
+    cursor, size = None, min(FIRST_PAGE, PAGE)
     while True:
+        asked = Listing(size, cursor, order, filters)
         with store.reading() as db:
-            found = page(db, Listing(page_size or PAGE, cursor, order, filters), store.now_ms())
-        yield from found
-        if (cursor := found.next_cursor) is None:
+            if filters.as_of is not None or len(_sorted_parts(filters)) > 1:
+                found = page(db, asked, store.now_ms())
+                records, cursor = iter(found), found.next_cursor
+            else:
+                records, cursor = _one_by_one(db, asked, store.now_ms())
+        chars = 0
+        for record in records:
+            chars += len(record.text)
+            yield record
+        if cursor is None:
             return
+        size = max(1, min(PAGE, GROWTH * size, PAGE_CHARS * size // max(chars, 1)))
 
 
-def count(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> int:
+def _one_by_one(db: SqlConnection, asked: Listing, now_ms: int) -> tuple[Iterator[MemoryRecord], str | None]:
+    """Return the records of a page, and the cursor of the next page if there is one.
+
+    The records are made when they are asked for. With hundreds of them alive, Python would look through all objects of
+    the program now and then, and hold the GIL: 60 ms in a program of everyday size.
+    """
+    rows = reads.rows(db, *_selection(asked, asked.filters, now_ms))
+    column, _ = _ORDERS[asked.order]
+    cursor = _cursor(asked.order, reads.record(rows[asked.limit - 1]), column) if len(rows) > asked.limit else None
+    return map(reads.record, rows[: asked.limit]), cursor
+
+
+def count(db: SqlConnection, filters: CheckedFilters, now_ms: int) -> int:
     """Return the number of memories that the filters select."""
     clause, bindings = where(filters, now_ms)
     return int(db.execute(f"SELECT count(*) FROM memories m WHERE {clause}", bindings).get)
 
 
-def tags(db: apsw.Connection, filters: CheckedFilters, now_ms: int) -> dict[str, int]:
+def tags(db: SqlConnection, filters: CheckedFilters, now_ms: int) -> dict[str, int]:
     """Return the tags of the memories that the filters select, sorted, with the number of memories of each."""
     clause, bindings = where(filters, now_ms)
     sql = f"SELECT tag, count(*) FROM tags JOIN memories m USING(memory) WHERE {clause} GROUP BY tag ORDER BY tag"
     return {str(tag): int(number) for tag, number in db.execute(sql, bindings)}
 
 
-def places(db: apsw.Connection, condition: Where) -> list[Place]:
+def places(db: SqlConnection, condition: Where) -> list[Place]:
     """Return the places of all memories that satisfy a condition."""
     found = db.execute(f"SELECT m.space, m.id FROM memories m WHERE {condition.sql}", condition.bindings)
     return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
-def batches(db: apsw.Connection, condition: Where) -> list[list[str]]:
+def batches(db: SqlConnection, condition: Where) -> list[list[str]]:
     """Return the ids of all memories that satisfy a condition, in batches that one transaction forgets quickly."""
     found: list[list[str]] = []
     size = BATCH_BYTES
@@ -134,7 +166,7 @@ def batches(db: apsw.Connection, condition: Where) -> list[list[str]]:
     return found
 
 
-def expired_places(db: apsw.Connection, until_ms: int, device: str, limit: int) -> list[Place]:
+def expired_places(db: SqlConnection, until_ms: int, device: str, limit: int) -> list[Place]:
     """Return the places of memories of `device` that expired by `until_ms` and have not changed since.
 
     Only spaces that the device may write count.
@@ -143,7 +175,7 @@ def expired_places(db: apsw.Connection, until_ms: int, device: str, limit: int) 
     return [(int(space), str(memory_id)) for space, memory_id in found]
 
 
-def revised_since(db: apsw.Connection, filters: CheckedFilters, now_ms: int, limit: int) -> list[MemoryRecord]:
+def revised_since(db: SqlConnection, filters: CheckedFilters, now_ms: int, limit: int) -> list[MemoryRecord]:
     """Return the memories that have a revision after `filters.as_of`, last changed first, in their present state."""
     clause, bindings = where(filters, now_ms)
     tail = f"ORDER BY m.updated_at DESC, m.id LIMIT {limit}"

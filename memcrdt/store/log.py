@@ -10,10 +10,9 @@ import zlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-import apsw
-
 from memcrdt.errors import CorruptError, RemoteProtocolError
 from memcrdt.model import clocks, limits
+from memcrdt.store.sql import FOR_UPDATE, SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
@@ -52,10 +51,14 @@ class ShardRow(NamedTuple):
     @property
     def is_full(self) -> bool:
         """Whether the shard takes no more births."""
+        return self.is_full_with(self.births, self.registers, self.size)
+
+    def is_full_with(self, births: int, registers: int, size: int) -> bool:
+        """Return whether the shard takes no more births once it has these counts and bytes."""
         return (
-            self.births >= limits.SHARD_BIRTHS
-            or self.registers >= limits.SHARD_REGISTERS
-            or self.size >= limits.SHARD_BYTES
+            births >= limits.SHARD_BIRTHS
+            or registers >= limits.SHARD_REGISTERS
+            or size >= limits.SHARD_BYTES
             or self.clients >= limits.SHARD_CLIENTS
             or self.is_closed
         )
@@ -81,69 +84,75 @@ UNION ALL
 SELECT * FROM (
   SELECT number + 1 FROM shards s
   WHERE space = ?1 AND NOT EXISTS(SELECT 1 FROM shards n WHERE n.space = ?1 AND n.number = s.number + 1)
-  ORDER BY number LIMIT 1)
+  ORDER BY number LIMIT 1) gap
 LIMIT 1"""
 
 
-def shard_row(db: apsw.Connection, shard: int) -> ShardRow:
+def shard_row(db: SqlConnection, shard: int) -> ShardRow:
     """Return the shard with the local number `shard`, which must exist."""
     (row,) = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE shard = ?", (shard,))
     return ShardRow(*row)
 
 
-def find_shard(db: apsw.Connection, space: int, number: int) -> ShardRow | None:
+def lock_shard(db: SqlConnection, shard: int) -> ShardRow:
+    """Return the shard with the local number `shard`, which nobody else can change before the transaction ends."""
+    (row,) = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE shard = ?{FOR_UPDATE}", (shard,))
+    return ShardRow(*row)
+
+
+def find_shard(db: SqlConnection, space: int, number: int) -> ShardRow | None:
     """Return a shard by its number in the space, or None."""
     row = db.execute(f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND number = ?", (space, number)).fetchone()
     return None if row is None else ShardRow(*row)
 
 
-def make_shard(db: apsw.Connection, space: int, number: int) -> ShardRow:
+def make_shard(db: SqlConnection, space: int, number: int) -> ShardRow:
     """Return a shard by its number in the space. Make it if it does not exist."""
-    db.execute("INSERT OR IGNORE INTO shards(space, number) VALUES(?, ?)", (space, number))
+    db.execute("INSERT INTO shards(space, number) VALUES(?, ?) ON CONFLICT DO NOTHING", (space, number))
     found = find_shard(db, space, number)
     assert found is not None
     return found
 
 
-def shards_of(db: apsw.Connection, space: int) -> list[ShardRow]:
+def shards_of(db: SqlConnection, space: int) -> list[ShardRow]:
     """Return all shards of a space, lowest number first."""
     return [
         ShardRow(*row) for row in db.execute(f"SELECT {_COLUMNS} FROM shards WHERE space = ? ORDER BY number", (space,))
     ]
 
 
-def shard_numbers(db: apsw.Connection, condition: str = "1") -> list[int]:
+def shard_numbers(db: SqlConnection, condition: str = "TRUE") -> list[int]:
     """Return the local numbers of all shards that satisfy the SQL `condition`."""
     return [int(shard) for (shard,) in db.execute(f"SELECT shard FROM shards WHERE {condition} ORDER BY shard")]
 
 
-def open_shards(db: apsw.Connection, space: int) -> Iterator[ShardRow]:
+def open_shards(db: SqlConnection, space: int) -> Iterator[ShardRow]:
     """Yield the shards with room for new memories, lowest number first. The first costs the same with any number."""
-    sql = f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND NOT is_full AND number > ? ORDER BY number LIMIT 1"
+    sql = f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND is_full = 0 AND number > ? ORDER BY number LIMIT 1"
     number = -1
     while (row := db.execute(sql, (space, number)).fetchone()) is not None:
         yield ShardRow(*row)
         number = ShardRow(*row).number
 
 
-def shard_count(db: apsw.Connection, space: int) -> int:
+def shard_count(db: SqlConnection, space: int) -> int:
     """Return the number of shards of a space."""
     return int(db.execute("SELECT count(*) FROM shards WHERE space = ?", (space,)).get)
 
 
-def free_number(db: apsw.Connection, space: int) -> int:
+def free_number(db: SqlConnection, space: int) -> int:
     """Return the lowest number that no shard of the space has, which is the number of its next shard."""
     return int(db.execute(_FREE_NUMBER, (space,)).get)
 
 
-def add_shard(db: apsw.Connection, space: int) -> ShardRow:
+def add_shard(db: SqlConnection, space: int) -> ShardRow:
     """Make a shard with the lowest free number of its space.
 
     If no number is free, return the shard that takes the least memory: a new memory always finds a place.
     """
     if (number := free_number(db, space)) < limits.SHARDS:
         return make_shard(db, space, number)
-    sql = f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND NOT damaged ORDER BY memory LIMIT 1"
+    sql = f"SELECT {_COLUMNS} FROM shards WHERE space = ? AND damaged = 0 ORDER BY memory LIMIT 1"
     (row,) = db.execute(sql, (space,))
     return ShardRow(*row)
 
@@ -157,16 +166,14 @@ class Append(NamedTuple):
     at: int
 
 
-def append(db: apsw.Connection, row: Append) -> int:
+def append(db: SqlConnection, row: Append) -> int:
     """Append an update. Return its seq."""
-    db.execute(
-        "INSERT INTO updates(shard, bytes, checksum, origin, at) VALUES(?, ?, ?, ?, ?)",
-        (row.shard, row.update, checksum(row.shard, row.update), row.origin, row.at),
-    )
-    return db.last_insert_rowid()
+    sql = "INSERT INTO updates(shard, bytes, checksum, origin, at) VALUES(?, ?, ?, ?, ?) RETURNING seq"
+    values = row.shard, row.update, checksum(row.shard, row.update), row.origin, row.at
+    return int(db.execute(sql, values).get)
 
 
-def write_head(db: apsw.Connection, head: ShardRow) -> None:
+def write_head(db: SqlConnection, head: ShardRow) -> None:
     """Write the counts and the head of a shard after an append. Its digest is computed on demand."""
     db.execute(
         "UPDATE shards SET births = ?, registers = ?, foreign_keys = ?, bytes = ?, log_rows = ?, log_bytes = ?,"
@@ -198,7 +205,7 @@ def counted(row: ShardRow, live: Shard) -> ShardRow:
     )
 
 
-def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int) -> None:
+def set_aside(db: SqlConnection, shard: int, seq: int, kind: RowKind, at: int) -> None:
     """Move an unusable row out of the log. It is kept for inspection until a memory of its shard is forgotten."""
     table = "updates" if kind == "update" else "snapshots"
     db.execute(
@@ -209,27 +216,27 @@ def set_aside(db: apsw.Connection, shard: int, seq: int, kind: RowKind, at: int)
     db.execute(f"DELETE FROM {table} WHERE shard = ? AND seq = ?", (shard, seq))
 
 
-def drop_set_aside(db: apsw.Connection, shard: int) -> None:
+def drop_set_aside(db: SqlConnection, shard: int) -> None:
     """Delete the rows of a shard that were set aside: they may contain text that was forgotten later."""
     db.execute("DELETE FROM damaged WHERE shard = ?", (shard,))
 
 
-def mark_to_scrub(db: apsw.Connection, shard: int, seq: int) -> None:
+def mark_to_scrub(db: SqlConnection, shard: int, seq: int) -> None:
     """Mark a shard for scrubbing: row `seq` left bytes of forgotten memories in the file. The mark is durable."""
     db.execute("UPDATE shards SET to_scrub = ?1, forgotten = ?1 WHERE shard = ?2", (seq, shard))
 
 
-def is_anything_to_scrub(db: apsw.Connection) -> bool:
+def is_anything_to_scrub(db: SqlConnection) -> bool:
     """Return whether bytes of forgotten memories are left in the file."""
     return db.execute("SELECT 1 FROM shards WHERE to_scrub > 0").fetchone() is not None
 
 
-def is_scrubbed(db: apsw.Connection, space: int) -> bool:
+def is_scrubbed(db: SqlConnection, space: int) -> bool:
     """Return whether no byte of a memory forgotten in the space (its local number) is left in the file."""
     return db.execute("SELECT 1 FROM shards WHERE space = ? AND to_scrub > 0", (space,)).get is None
 
 
-def snapshot_of(db: apsw.Connection, shard: int) -> tuple[int, list[bytes]]:
+def snapshot_of(db: SqlConnection, shard: int) -> tuple[int, list[bytes]]:
     """Return the seq up to which the log of a shard is folded, and the updates of its snapshot; 0 and [] without one.
 
     Raises:
@@ -267,7 +274,7 @@ def _pieces(snapshot: bytes) -> Iterator[bytes]:
         snapshot = unpacking.unused_data
 
 
-def snapshot_seq(db: apsw.Connection, shard: int) -> int:
+def snapshot_seq(db: SqlConnection, shard: int) -> int:
     """Return the seq up to which the log of a shard is folded, or 0."""
     row = db.execute("SELECT seq FROM snapshots WHERE shard = ?", (shard,)).fetchone()
     return 0 if row is None else row[0]
@@ -281,7 +288,7 @@ class LogRow(NamedTuple):
     origin: str
 
 
-def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[LogRow]:
+def updates_after(db: SqlConnection, shard: int, seq: int) -> Iterator[LogRow]:
     """Yield the updates of a shard after row `seq`, in order.
 
     Raises:
@@ -294,7 +301,7 @@ def updates_after(db: apsw.Connection, shard: int, seq: int) -> Iterator[LogRow]
         yield LogRow(at, update, origin)
 
 
-def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
+def fold(db: SqlConnection, shard: ShardRow, snapshot: bytes) -> None:
     """Replace the log up to the shard's head with a snapshot, which is cut into pieces and packed.
 
     The snapshot is cut here because loading happens more often than folding. Yjs keeps traces of overwritten values,
@@ -306,7 +313,8 @@ def fold(db: apsw.Connection, shard: ShardRow, snapshot: bytes) -> None:
     folded = measured(shard, snapshot)._replace(size=len(snapshot))
     packed = b"".join(zlib.compress(piece, _PACKING) for piece in cut(snapshot))
     db.execute(
-        "INSERT OR REPLACE INTO snapshots(shard, seq, bytes, checksum) VALUES(?, ?, ?, ?)",
+        "INSERT INTO snapshots(shard, seq, bytes, checksum) VALUES(?, ?, ?, ?) ON CONFLICT(shard)"
+        " DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes, checksum = excluded.checksum",
         (shard.shard, shard.head, packed, checksum(shard.shard, packed)),
     )
     db.execute("DELETE FROM updates WHERE shard = ? AND seq <= ?", (shard.shard, shard.head))
@@ -371,7 +379,17 @@ def state_vector_of(row: ShardRow) -> dict[int, int]:
     return clocks.decode_state_vector(row.state_vector, own=True)
 
 
-def head(db: apsw.Connection) -> int:
+def head(db: SqlConnection) -> int:
     """Return the highest row number that the log has ever had. Folding does not lower it."""
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'updates'").fetchone()
-    return 0 if row is None else int(row[0])
+    return int(db.execute(_HEAD).get or 0)
+
+
+def lock_head(db: SqlConnection) -> None:
+    """Let nobody else append rows, write views, or change members before the transaction ends.
+
+    So rows become visible in the order of their numbers, and nobody who reads the log in pages misses one.
+    """
+    db.execute(_HEAD + FOR_UPDATE)
+
+
+_HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'updates'"

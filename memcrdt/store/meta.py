@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-import apsw
-
 from memcrdt.model import limits
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.store.spaces import LOCAL, NONCE_BYTES, Genesis, add_space
+from memcrdt.store.sql import SqlConnection
 
 Random: TypeAlias = Callable[[int], bytes]  # returns the given number of random bytes
 
@@ -36,18 +35,20 @@ class Facts:
     client_id: int
 
 
-def read(db: apsw.Connection, key: str) -> str | int | None:
+def read(db: SqlConnection, key: str) -> str | int | None:
     """Return the value of a key, or None."""
     row = db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else row[0]
 
 
-def write(db: apsw.Connection, key: str, value: str | int) -> None:
+def write(db: SqlConnection, key: str, value: str | int) -> None:
     """Set the value of a key."""
-    db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
+    db.execute(
+        "INSERT INTO meta(key, value) VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value", (key, value)
+    )
 
 
-def initialize(db: apsw.Connection, device: str, now_ms: int, random: Random) -> bool:
+def initialize(db: SqlConnection, device: str, now_ms: int, random: Random) -> bool:
     """Write the facts of a new store, inside the caller's transaction. Return whether the store is new."""
     if read(db, "incarnation") is not None:
         return False
@@ -58,13 +59,13 @@ def initialize(db: apsw.Connection, device: str, now_ms: int, random: Random) ->
     return True
 
 
-def facts(db: apsw.Connection) -> Facts:
+def facts(db: SqlConnection) -> Facts:
     """Return the facts of the store."""
     known = dict(db.execute("SELECT key, value FROM meta WHERE key IN ('incarnation', 'device', 'client_id')"))
-    return Facts(known["incarnation"], known["device"], known["client_id"])
+    return Facts(known["incarnation"], known["device"], int(known["client_id"]))
 
 
-def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> None:
+def reincarnate(db: SqlConnection, device: str, boot: str, random: Random) -> None:
     """Make a copy another incarnation, so that its writes are not confused with those of the original."""
     write(db, "incarnation", random(16).hex())
     _take_over_spaces(db, device, random)
@@ -72,7 +73,7 @@ def reincarnate(db: apsw.Connection, device: str, boot: str, random: Random) -> 
     renew_client_id(db, boot, random)
 
 
-def _take_over_spaces(db: apsw.Connection, device: str, random: Random) -> None:
+def _take_over_spaces(db: SqlConnection, device: str, random: Random) -> None:
     """Make this device the creator of the unshared spaces that the lost device key created.
 
     Otherwise no device could ever be invited into them.
@@ -89,7 +90,7 @@ SELECT space FROM spaces WHERE creator = (SELECT value FROM meta WHERE key = 'de
   AND NOT EXISTS(SELECT 1 FROM shares WHERE shares.space = spaces.space)"""
 
 
-def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
+def renew_client_id(db: SqlConnection, boot: str, random: Random) -> None:
     """Change the client id of all processes."""
     write(db, "boot", boot)
     if (former := read(db, "client_id")) is not None:
@@ -97,7 +98,7 @@ def renew_client_id(db: apsw.Connection, boot: str, random: Random) -> None:
     write(db, "client_id", (int.from_bytes(random(7), "big") >> (56 - _CLIENT_ID_BITS)) + 1)
 
 
-def former_client_ids(db: apsw.Connection) -> list[int]:
+def former_client_ids(db: SqlConnection) -> list[int]:
     """Return the last client ids that this store wrote under before its present one, oldest first."""
     return [int(client) for client in json.loads(str(read(db, "former_clients") or "[]"))]
 

@@ -9,7 +9,7 @@ import apsw
 
 from memcrdt.errors import CorruptError, SchemaError
 
-NEWEST = 13  # the number of the last file: to read a store, nobody should have to list the folder
+NEWEST = 16  # the number of the last file: to read a store, nobody should have to list the folder
 APPLICATION_ID = 0x6D637264  # "mcrd": marks a SQLite file as a store
 
 

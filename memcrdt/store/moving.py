@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import apsw
-
 from memcrdt.model import edits
 from memcrdt.model.edits import MemoryEdit, NewMemory, Stamp
 from memcrdt.model.projection import LiveMemory
@@ -16,6 +14,7 @@ from memcrdt.store.changes import SALT_BYTES, change, state_of
 from memcrdt.store.destinations import moved_identity
 from memcrdt.store.reads import Place, missing
 from memcrdt.store.spaces import id_of_space, space_number
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.transaction import Transaction
 
 
@@ -62,7 +61,7 @@ _TO_RENAME: Final = (
 _SCOPE: Final = "SELECT scope FROM memories WHERE space = ? AND id = ?"
 
 
-def to_rename(db: apsw.Connection, old: str, new: str) -> list[Place]:
+def to_rename(db: SqlConnection, old: str, new: str) -> list[Place]:
     """Return the places of the memories that get another scope when the scope `old` becomes `new`.
 
     The conversations of a project follow it to another project. Raises InputError if one of them would get an invalid

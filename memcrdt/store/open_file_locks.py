@@ -13,7 +13,8 @@ process. So a process that has a store open keeps a descriptor of each file for 
 - exclusive, while it writes, on a byte that SQLite never uses: SQLite's own write lock may end in the middle.
 
 Linux and macOS have such locks. On Windows every lock belongs to an open file, so SQLite's own are enough. Where the
-system or the file system has none, files.check_same notices that the WAL was replaced.
+system or the file system has none, files.check_same notices that the WAL was replaced. Such files are not closed again
+after the attempt, because that would end SQLite's locks, too.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ class OpenFileLocks:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._writing = threading.Lock()  # an open file description has one owner: threads need a lock of their own
         self._descriptors: list[int] = []
         self._identity = files.identity(path)
@@ -86,11 +88,19 @@ class OpenFileLocks:
             # The index is missing on a full disk and in read-only places.
             self._index = self._open(path.with_name(f"{path.name}-shm"))
             self._database = self._open(path)
-            _wait_for(self._database, _SHARED, _SHARED_BYTES)
-            _wait_for(self._index, _SHARED, _INDEX_OPEN)
         except BaseException:
             self.close_files()
             raise
+
+    def share(self) -> None:
+        """Take the shared locks.
+
+        Raises:
+            apsw.BusyError: Another process kept the file locked for over BUSY_TIMEOUT_S.
+            OSError: The file system has no such locks.
+        """
+        self._wait_for(self._database, _SHARED, _SHARED_BYTES)
+        self._wait_for(self._index, _SHARED, _INDEX_OPEN)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -98,7 +108,7 @@ class OpenFileLocks:
         if not self._writing.acquire(timeout=connections.BUSY_TIMEOUT_S):
             raise apsw.BusyError("another store of this process is writing")
         try:
-            _wait_for(self._database, _EXCLUSIVE, _WRITE_BYTE)
+            self._wait_for(self._database, _EXCLUSIVE, _WRITE_BYTE)
             try:
                 yield
             finally:
@@ -142,8 +152,22 @@ class OpenFileLocks:
         self._descriptors.append(descriptor)
         return descriptor
 
+    def _wait_for(self, descriptor: int, kind: int, span: tuple[int, int]) -> None:
+        """Set a lock, and wait while another process has it.
+
+        Raises:
+            apsw.BusyError: That took over BUSY_TIMEOUT_S.
+            OSError: The system has no such lock.
+        """
+        wait, tries = connections.BusyHandler(self._path), 0
+        while not _is_set(descriptor, kind, span):
+            if not wait(tries):
+                raise apsw.BusyError("another process has the file locked")
+            tries += 1
+
 
 _joined: dict[files.FileIdentity, OpenFileLocks] = {}
+_without: dict[files.FileIdentity, OpenFileLocks] = {}  # files on a file system without such locks, which stay open
 _registry_lock = threading.RLock()
 
 
@@ -153,26 +177,22 @@ def join(path: Path) -> OpenFileLocks | None:
     Raises:
         apsw.BusyError: Another process kept the file locked for over BUSY_TIMEOUT_S.
     """
+    if NUMBER is None:
+        return None
     with _registry_lock, suppress(OSError):
         identity = files.identity(path)
-        if identity not in _joined:
-            _joined[identity] = OpenFileLocks(path)
-        return _joined[identity].joined()
+        if identity in _joined:
+            return _joined[identity].joined()
+        if identity not in _without:
+            _without[identity] = locks = OpenFileLocks(path)
+            try:
+                locks.share()
+            except apsw.BusyError:
+                _without.pop(identity).close_files()
+                raise
+            _joined[identity] = _without.pop(identity)
+            return locks.joined()
     return None
-
-
-def _wait_for(descriptor: int, kind: int, span: tuple[int, int]) -> None:
-    """Set a lock, and wait while another process has it.
-
-    Raises:
-        apsw.BusyError: That took over BUSY_TIMEOUT_S.
-        OSError: The system has no such lock.
-    """
-    wait, tries = connections.BusyHandler(), 0
-    while not _is_set(descriptor, kind, span):
-        if not wait(tries):
-            raise apsw.BusyError("another process has the file locked")
-        tries += 1
 
 
 def _is_set(descriptor: int, kind: int, span: tuple[int, int]) -> bool:
@@ -185,9 +205,10 @@ def _is_set(descriptor: int, kind: int, span: tuple[int, int]) -> bool:
 
 def _close_inherited() -> None:
     """Close the descriptors in a forked child, which would keep the locks after the end of its parent."""
-    for locks in _joined.values():
+    for locks in (*_joined.values(), *_without.values()):
         locks.close_files()
     _joined.clear()
+    _without.clear()
     _registry_lock.release()
 
 

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final, Literal
-
-import apsw
+from typing import Any, Final, Literal
 
 from memcrdt.errors import CorruptError
 from memcrdt.model.serialization import Counts, Record, UtcTime
 from memcrdt.store import alarms, digests, quarantine, reads, supersession
 from memcrdt.store.alarms import StoreAlarm
+from memcrdt.store.base import AnyStore
+from memcrdt.store.filtering import Where, in_spaces
 from memcrdt.store.membership import receipts, refusals
-from memcrdt.store.membership.peers import Peer, Peers
-from memcrdt.store.store import Store
+from memcrdt.store.membership.peers import Peer, all_peers, hubs
+from memcrdt.store.reading import Readable
+from memcrdt.store.sql import SqlConnection
 
 _LABELLED: Final = """
 SELECT DISTINCT {0} FROM {1} JOIN spaces s USING(space)
-WHERE instr(lower({0}), lower(?1)) > 0 AND (?2 IS NULL OR s.name IN (SELECT value FROM json_each(?2)))
+WHERE instr(lower({0}), ?1) > 0 AND (CAST(?2 AS TEXT) IS NULL OR s.name IN (SELECT value FROM json_each(?2)))
 ORDER BY 1 LIMIT ?3"""
 _LABELS: Final = {
     "scope": _LABELLED.format("m.scope", "memories m"),
     "tag": _LABELLED.format("t.tag", "tags t JOIN memories m USING(memory)"),
 }
+_CAPITALS: Final = re.compile("[A-Z]+")
+HOUR_MS: Final = 3_600_000
 CIRCLES: Final = 5  # circles of supersession, and members of each, that the alarms name
 
 
@@ -62,7 +66,8 @@ class PeerStatus:
         peer: The device.
         spaces: The names of the spaces that are shared with it.
         behind: The number of memories changed or forgotten here that it has yet to confirm.
-        unscrubbed: The number of forgotten memories that it has yet to confirm as scrubbed from its file.
+        unscrubbed: The number of forgotten memories that it has yet to confirm as scrubbed from its file; for a hub,
+            as forgotten in its live database.
         confirmed_at: The time of its last confirmation in ms, or None.
         agreed_at: The time in ms since when every shared space has been found equal, or None if one never was.
         agreed_event: The number of that event, in the order of Peers.event(), or 0.
@@ -136,31 +141,61 @@ class Stats(Record):
 _TOTALS = """
 SELECT count(*), count(*) FILTER (WHERE expires_at <= ?),
   count(*) FILTER (WHERE superseded_by IS NOT NULL AND circular = 0), coalesce(sum(conflicted), 0),
-  coalesce(sum(octet_length(text)), 0), min(created_at), max(created_at), (SELECT count(*) FROM graves)
-FROM memories"""
+  coalesce(sum(octet_length(text)), 0), min(created_at), max(created_at), (SELECT count(*) FROM graves WHERE {0})
+FROM memories WHERE {0}"""
+_COUNTED: Final = """
+SELECT {1}, count(*) FROM (SELECT * FROM memories WHERE {0}) m JOIN spaces s USING(space) GROUP BY 1
+ORDER BY 1 NULLS FIRST"""
+_ACTIVITY: Final = """
+SELECT CASE WHEN updated_at > ? THEN 0 ELSE (? - updated_at) / ? END, count(*) FROM memories
+WHERE updated_at > ? AND {0} GROUP BY 1"""
 
 
-def stats(db: apsw.Connection, now_ms: int) -> Stats:
-    """Return the counts of the memories at `now_ms`."""
-    total, expired, superseded, conflicted, size, oldest, newest, forgotten = db.execute(_TOTALS, (now_ms,)).get
-    count = "SELECT {}, count(*) FROM memories m JOIN spaces s USING(space) GROUP BY 1 ORDER BY 1"
+def stats(db: SqlConnection, now_ms: int, spaces: Sequence[str] | None = None) -> Stats:
+    """Return the counts of the memories at `now_ms`, in these spaces; None for all."""
+    there = in_spaces("space", spaces) if spaces is not None else Where("TRUE", ())
+    totals = db.execute(_TOTALS.format(there.sql), (now_ms, *there.bindings, *there.bindings))
+    total, expired, superseded, conflicted, size, oldest, newest, forgotten = totals.get
+
+    def counted(column: str) -> dict[Any, int]:
+        return dict(db.execute(_COUNTED.format(there.sql, column), there.bindings))
+
     return Stats(
         memories=total,
         expired=expired,
         superseded=superseded,
-        conflicted=conflicted,
+        conflicted=int(conflicted),
         forgotten=forgotten,
-        text_bytes=size,
+        text_bytes=int(size),
         oldest=None if oldest is None else reads.time_of(oldest),
         newest=None if newest is None else reads.time_of(newest),
-        by_space=dict(db.execute(count.format("s.name"))),
-        by_category=dict(db.execute(count.format("m.category"))),
-        by_kind=dict(db.execute(count.format("m.kind"))),
+        by_space=counted("s.name"),
+        by_category=counted("m.category"),
+        by_kind=counted("m.kind"),
     )
 
 
+def activity(db: SqlConnection, now_ms: int, hours: int, spaces: Sequence[str] | None = None) -> list[int]:
+    """Return how many memories changed last in each of the past hours, the oldest hour first.
+
+    A time after `now_ms`, of a device whose clock runs ahead, counts as now.
+
+    Args:
+        db: The database.
+        now_ms: The end of the last hour.
+        hours: The number of hours.
+        spaces: The names of the spaces with the memories; None for all.
+    """
+    there = in_spaces("space", spaces) if spaces is not None else Where("TRUE", ())
+    counts = [0] * hours
+    bindings = (now_ms, now_ms, HOUR_MS, now_ms - hours * HOUR_MS, *there.bindings)
+    for ago, count in db.execute(_ACTIVITY.format(there.sql), bindings):
+        counts[-1 - ago] = count
+    return counts
+
+
 def labels(
-    db: apsw.Connection, name: Literal["scope", "tag"], part: str, spaces: Sequence[str] | None, limit: int
+    db: SqlConnection, name: Literal["scope", "tag"], part: str, spaces: Sequence[str] | None, limit: int
 ) -> list[str]:
     """Return the scopes or the tags of memories that contain a text, in any case of ASCII letters, sorted.
 
@@ -172,20 +207,15 @@ def labels(
         limit: Maximum number of labels.
     """
     names = None if spaces is None else json.dumps(list(spaces))
-    return [label for (label,) in db.execute(_LABELS[name], (part, names, limit))]
+    return [label for (label,) in db.execute(_LABELS[name], (_lower(part), names, limit))]
 
 
-def used_bytes(db: apsw.Connection) -> int:
-    """Return the size of the file in bytes, without free pages."""
-    return (int(db.pragma("page_count")) - int(db.pragma("freelist_count"))) * int(db.pragma("page_size"))
+def _lower(text: str) -> str:
+    """Return a text with its letters of ASCII in lower case, as SQLite's lower() does."""
+    return _CAPITALS.sub(lambda found: found[0].lower(), text)
 
 
-def waiting_for_vectors(db: apsw.Connection) -> int:
-    """Return the number of memories that wait to be embedded."""
-    return int(db.execute("SELECT count(*) FROM waiting").get)
-
-
-def overview(store: Store, *, served: bool = True) -> StoreStatus:
+def overview(store: AnyStore, *, served: bool = True) -> StoreStatus:
     """Return the present status of the store.
 
     Args:
@@ -194,13 +224,12 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
     """
     with store.reading() as db:
         names = list(db.execute("SELECT space, id, name FROM spaces ORDER BY space"))
-        size = int(db.pragma("page_count")) * int(db.pragma("page_size"))
         ignored = int(db.execute(_IGNORED).get)
         refused = quarantine.count(db)
         to_scrub = int(db.execute("SELECT count(*) FROM shards WHERE to_scrub > 0").get)
     return StoreStatus(
         device=store.device,
-        size=size,
+        size=store.size(),
         spaces=tuple(_space(store, *row) for row in names),
         peers=peer_states(store, served=served),
         ignored=ignored,
@@ -209,16 +238,16 @@ def overview(store: Store, *, served: bool = True) -> StoreStatus:
     )
 
 
-def alarms_of(store: Store) -> tuple[StoreAlarm, ...]:
+def alarms_of(store: AnyStore) -> tuple[StoreAlarm, ...]:
     """Return the alarms of the store, oldest first, whether or not they are acknowledged."""
     with store.reading() as db:
         found = [*alarms.raised(db), *refusals.revoked_alarms(db), *_circles(db)]
-    if (advice := store.location.advice) is not None:
+    if (advice := store.advice) is not None:
         found.append(alarms.alarm(store.now_ms(), advice, "location", advice))
     return tuple(sorted(found, key=lambda each: each.at))
 
 
-def _circles(db: apsw.Connection) -> Iterator[StoreAlarm]:
+def _circles(db: SqlConnection) -> Iterator[StoreAlarm]:
     """Yield an alarm for each of the first circles of supersession."""
     for circle in islice(supersession.circles(db), CIRCLES):
         shown, *others = (memory_id for memory_id, _ in circle)
@@ -233,19 +262,19 @@ def _circles(db: apsw.Connection) -> Iterator[StoreAlarm]:
         )
 
 
-def peer_states(store: Store, *, served: bool = True) -> tuple[PeerStatus, ...]:
+def peer_states(store: Readable, *, served: bool = True) -> tuple[PeerStatus, ...]:
     """Return the progress of every other device.
 
     A killed process leaves its connections noted as open. So connections count only if a process runs the network.
     """
-    peers = Peers(store).all()
-    if not served:
-        peers = [replace(peer, connected=None) for peer in peers]
     with store.reading() as db:
+        peers = all_peers(db)
+        if not served:
+            peers = [replace(peer, connected=None) for peer in peers]
         return tuple(_peer(db, peer) for peer in peers)
 
 
-def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
+def _space(store: AnyStore, space: int, space_id: str, name: str) -> SpaceStatus:
     digest = _digest(store, space)
     with store.reading() as db:
         count, revoked = db.execute, refusals.revocation(db, space)
@@ -264,7 +293,7 @@ def _space(store: Store, space: int, space_id: str, name: str) -> SpaceStatus:
         )
 
 
-def _digest(store: Store, space: int) -> str:
+def _digest(store: AnyStore, space: int) -> str:
     try:
         return digests.whole(digests.of_space(store, space))
     except CorruptError:  # the rest of the status is still needed
@@ -276,22 +305,25 @@ SELECT (SELECT coalesce(sum(ignored), 0) FROM memories)
   + (SELECT coalesce(sum(foreign_keys), 0) FROM shards) + (SELECT count(*) FROM (
   SELECT space, id FROM homes
   EXCEPT SELECT space, id FROM memories
-  EXCEPT SELECT space, id FROM graves))"""
+  EXCEPT SELECT space, id FROM graves) homeless)"""
 
 
-def _peer(db: apsw.Connection, peer: Peer) -> PeerStatus:
+def _peer(db: SqlConnection, peer: Peer) -> PeerStatus:
     is_accepted = peer.state == "accepted"
+    unscrubbed = receipts.to_forget if peer.device in hubs(db) else receipts.to_scrub
     agreed, event, never = db.execute(_AGREED, (peer.device,)).get
     return PeerStatus(
         peer=peer,
         spaces=tuple(str(name) for (name,) in db.execute(_SHARED, (peer.device,))),
         behind=receipts.behind(db, peer.device) if is_accepted else 0,
-        unscrubbed=receipts.to_scrub(db, peer.device) if is_accepted else 0,
+        unscrubbed=unscrubbed(db, peer.device) if is_accepted else 0,
         confirmed_at=db.execute("SELECT max(at) FROM receipts WHERE device = ?", (peer.device,)).get,
         agreed_at=None if never else agreed,
         agreed_event=0 if never else event,
     )
 
 
-_AGREED = "SELECT min(agreed_at), min(agreed_event), coalesce(sum(agreed_at IS NULL), 1) FROM shares WHERE device = ?"
+_AGREED = """
+SELECT min(agreed_at), min(agreed_event), CASE WHEN count(*) > count(agreed_at) OR count(*) = 0 THEN 1 ELSE 0 END
+FROM shares WHERE device = ?"""
 _SHARED = "SELECT name FROM shares JOIN spaces USING(space) WHERE device = ? ORDER BY space"

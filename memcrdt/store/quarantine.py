@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import apsw
-
 from memcrdt.model.limits import MIB
 from memcrdt.store.log import ShardRow
+from memcrdt.store.sql import SqlConnection
 
 ROWS = 64
 BYTES = 1 * MIB  # the part of one update that is kept: it is evidence, not data
@@ -24,7 +23,7 @@ class RefusedUpdate(NamedTuple):
     at: int
 
 
-def put(db: apsw.Connection, refused: RefusedUpdate) -> None:
+def put(db: SqlConnection, refused: RefusedUpdate) -> None:
     """Keep an update, and delete the oldest updates beyond the limit. An update that is kept already is not repeated.
 
     A client that connects again after a refusal sends the same bytes again, and would displace all other evidence.
@@ -39,11 +38,11 @@ def put(db: apsw.Connection, refused: RefusedUpdate) -> None:
 _KEPT = "SELECT 1 FROM quarantine WHERE space = ? AND shard = ? AND origin = ? AND bytes = ?"
 
 
-def drop_shard(db: apsw.Connection, shard: ShardRow) -> None:
+def drop_shard(db: SqlConnection, shard: ShardRow) -> None:
     """Delete the updates refused for a shard: they may contain text that was forgotten later."""
     db.execute("DELETE FROM quarantine WHERE space = ? AND shard = ?", (shard.space, shard.number))
 
 
-def count(db: apsw.Connection) -> int:
+def count(db: SqlConnection) -> int:
     """Return the number of updates kept."""
     return int(db.execute("SELECT count(*) FROM quarantine").get)

@@ -17,10 +17,11 @@ import apsw
 from memcrdt.errors import NotFoundError, StoreError
 from memcrdt.store import files, migrations
 from memcrdt.store.connections import Readers, translated
+from memcrdt.store.sql import SqlConnection
 
 
 class Readable(Protocol):
-    """A store that can be read: an open Store, or a StoreFile.
+    """A store that can be read: an open store, or a StoreFile.
 
     Attributes:
         device: The id of this device.
@@ -28,7 +29,7 @@ class Readable(Protocol):
 
     device: str
 
-    def reading(self) -> AbstractContextManager[apsw.Connection]:
+    def reading(self) -> AbstractContextManager[SqlConnection]:
         """Lend a connection for reading. No read transaction may outlive the block."""
         ...
 
@@ -51,7 +52,7 @@ class StoreFile:
     def __init__(self, home: Path) -> None:
         self.path = home / files.FILE
         if not self.path.exists():
-            raise NotFoundError(f"there is no store in {home}; open it once for writing, or name another home")
+            raise NotFoundError(f"there is no store in {home}; run `memcrdt init`, or name another home")
         files.check_not_inherited(self.path)
         self._readers = Readers(self.path, read_only=True, vfs=None)
         try:

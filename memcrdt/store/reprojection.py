@@ -24,7 +24,7 @@ from memcrdt.store import log, meta, spaces
 from memcrdt.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    import apsw
+    from memcrdt.store.sql import SqlConnection
 
 IsOutdated: TypeAlias = Callable[[str, Registers], bool]  # of the views of a memory, by its id and its registers
 
@@ -33,7 +33,7 @@ _FORM_KEY: Final = "unicode_form"
 _FORM: Final = "NFC"
 
 
-def note_all(db: apsw.Connection) -> None:
+def note_all(db: SqlConnection) -> None:
     """Note that the views know every attribute that this version knows, and are in its Unicode form."""
     meta.write(db, _KEY, json.dumps(sorted(IN_REGISTERS)))
     if meta.read(db, _FORM_KEY) != _FORM:
@@ -41,7 +41,7 @@ def note_all(db: apsw.Connection) -> None:
         meta.write(db, _FORM_KEY, _FORM)
 
 
-def outdated(db: apsw.Connection) -> IsOutdated | None:
+def outdated(db: SqlConnection) -> IsOutdated | None:
     """Return which memories have outdated views. None unless an older version wrote the file."""
     known: list[str] = json.loads(str(meta.read(db, _KEY) or "[]"))
     names = IN_REGISTERS.keys() - known
@@ -56,7 +56,7 @@ def outdated(db: apsw.Connection) -> IsOutdated | None:
     return is_outdated
 
 
-def plans(db: apsw.Connection, is_outdated: IsOutdated) -> list[Callable[[Transaction], None]]:
+def plans(db: SqlConnection, is_outdated: IsOutdated) -> list[Callable[[Transaction], None]]:
     """Return plans, one for each shard, that project the memories with outdated views again."""
     return [partial(_reproject, shard, is_outdated) for shard in log.shard_numbers(db)]
 

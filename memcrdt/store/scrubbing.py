@@ -12,11 +12,10 @@ import threading
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
-import apsw
-
 from memcrdt.errors import MemcrdtError
 from memcrdt.store import compaction, log, quarantine
 from memcrdt.store.database import Database
+from memcrdt.store.sql import SqlConnection
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 60.0
@@ -29,7 +28,7 @@ ScrubOutcome: TypeAlias = Literal["done", "blocked", "damaged"]
 _log = logging.getLogger(__name__)
 
 
-def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool]) -> ScrubOutcome:
+def scrub(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]) -> ScrubOutcome:
     """Scrub every marked shard that is not damaged.
 
     Args:
@@ -41,7 +40,7 @@ def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool
     """
     with database.reading() as db:
         marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
-        is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged").fetchone() is not None
+        is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged = 1").fetchone() is not None
     for shard, _ in database.in_turns(marked):
         with database.writing_documents() as (db, documents):
             compaction.fold(db, documents, shard)
@@ -55,7 +54,7 @@ def scrub(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool
     return "damaged" if is_damaged else "done"
 
 
-def _erase(database: Database, erase_in_indexes: Callable[[apsw.Connection], bool]) -> bool:
+def _erase(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]) -> bool:
     """Erase in the indexes, in a bounded number of transactions. Return whether nothing is left to erase."""
     for _ in database.in_turns(range(_TRANSACTIONS_AT_ONCE)):
         with database.writing() as db:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
-
-import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.registers import Deleted, Registers, Writes
@@ -15,6 +13,7 @@ from memcrdt.model.values import Json
 from memcrdt.store import log, views
 from memcrdt.store.documents import Document
 from memcrdt.store.log import Append, ShardRow
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.crdt.shard import Edit
@@ -66,11 +65,11 @@ class ShardWork:
     @property
     def is_full(self) -> bool:
         """Whether the shard takes no more births."""
-        return self.row._replace(births=self.births, registers=self.registers, size=self.size).is_full
+        return self.row.is_full_with(self.births, self.registers, self.size)
 
-    def concerns(self, memory_id: str) -> bool:
-        """Return whether this transaction touches the memory in this shard."""
-        return memory_id in self.pending or memory_id in self.touched
+    def concerned(self, ids: Set[str]) -> Set[str]:
+        """Return which of these memories this transaction touches in this shard."""
+        return ids & self.pending.keys() | ids & self.touched
 
     def registers_of(self, memory_id: str) -> Registers:
         """Return the registers of a memory, including gathered writes."""
@@ -112,7 +111,7 @@ class ShardWork:
         self.updates += ((update, origin) for update in edit.updates)
         self._touch(edit)
 
-    def apply_waiting(self, db: apsw.Connection) -> None:
+    def apply_waiting(self, db: SqlConnection) -> None:
         """Apply the waiting rows of a damaged shard that now fit. When no row waits, the shard is whole again."""
         for edit in self.document.apply_waiting():
             self._touch(edit)
@@ -122,7 +121,7 @@ class ShardWork:
             self.touched |= self.document.live.ids()
             self.touched |= views.at_home_in(db, self.row.shard)
 
-    def append(self, db: apsw.Connection, at: int) -> int:
+    def append(self, db: SqlConnection, at: int) -> int:
         """Append the updates to the log. Return the seq of the last update, or 0 if there were none.
 
         Args:
@@ -151,7 +150,7 @@ class ShardWork:
         self.touched |= edit.touched
         self.unborn |= edit.unborn
 
-    def _write_head(self, db: apsw.Connection) -> None:
+    def _write_head(self, db: SqlConnection) -> None:
         new = sum(len(update) for update, _ in self.updates)
         self.row = log.counted(self.row, self.document.live)._replace(
             size=self.row.size + new,

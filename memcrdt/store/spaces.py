@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-import apsw
-
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.normalization import nfc
+from memcrdt.store.sql import SqlConnection
 
 LOCAL: Final = "local"  # the space that never leaves the machine
 NONCE_BYTES: Final = 16
@@ -33,28 +32,28 @@ class Genesis(NamedTuple):
         return b32encode(digest).decode().rstrip("=")
 
 
-def add_space(db: apsw.Connection, name: str, genesis: Genesis, now_ms: int) -> int:
+def add_space(db: SqlConnection, name: str, genesis: Genesis, now_ms: int) -> int:
     """Add a space and return its local number."""
-    db.execute(
-        "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?)",
-        (genesis.space_id, nfc(name), *genesis, now_ms),
-    )
-    return db.last_insert_rowid()
+    sql = "INSERT INTO spaces(id, name, creator, nonce, created_at) VALUES(?, ?, ?, ?, ?) RETURNING space"
+    return int(db.execute(sql, (genesis.space_id, nfc(name), *genesis, now_ms)).get)
 
 
-def find_space(db: apsw.Connection, name: str) -> int | None:
+def find_space(db: SqlConnection, name: str) -> int | None:
     """Return the local number of the space called `name`, or None if there is none."""
     number: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (nfc(name),)).get
     return number
 
 
-def compose_names(db: apsw.Connection) -> None:
+_RENAME: Final = "UPDATE spaces SET name = ?1 WHERE space = ?2 AND NOT EXISTS(SELECT 1 FROM spaces WHERE name = ?1)"
+
+
+def compose_names(db: SqlConnection) -> None:
     """Write the names of all spaces in NFC. Of two spaces with one composed name, the second keeps its spelling."""
     for space, name in db.execute("SELECT space, name FROM spaces").fetchall():
-        db.execute("UPDATE OR IGNORE spaces SET name = ? WHERE space = ?", (nfc(str(name)), space))
+        db.execute(_RENAME, (nfc(str(name)), space))
 
 
-def space_number(db: apsw.Connection, name: str) -> int:
+def space_number(db: SqlConnection, name: str) -> int:
     """Return the local number of the space called `name`.
 
     Raises:
@@ -66,12 +65,12 @@ def space_number(db: apsw.Connection, name: str) -> int:
     return number
 
 
-def space_names(db: apsw.Connection) -> list[str]:
+def space_names(db: SqlConnection) -> list[str]:
     """Return the names of the spaces, oldest first."""
     return [str(name) for (name,) in db.execute("SELECT name FROM spaces ORDER BY space")]
 
 
-def shareable_space_number(db: apsw.Connection, name: str) -> int:
+def shareable_space_number(db: SqlConnection, name: str) -> int:
     """Return the local number of a space that can be shared.
 
     Raises:
@@ -83,7 +82,7 @@ def shareable_space_number(db: apsw.Connection, name: str) -> int:
     return space_number(db, name)
 
 
-def shareable_space(db: apsw.Connection, space_id: str) -> int | None:
+def shareable_space(db: SqlConnection, space_id: str) -> int | None:
     """Return the local number of the space with the id `space_id`, or None if there is none.
 
     The space `local` never leaves the machine, so this function does not find its id.
@@ -92,16 +91,16 @@ def shareable_space(db: apsw.Connection, space_id: str) -> int | None:
     return None if number is None else int(number)
 
 
-def space_name(db: apsw.Connection, space: int) -> str:
+def space_name(db: SqlConnection, space: int) -> str:
     """Return the name of the space with the local number `space`."""
     return str(db.execute("SELECT name FROM spaces WHERE space = ?", (space,)).get)
 
 
-def id_of_space(db: apsw.Connection, space: int) -> str:
+def id_of_space(db: SqlConnection, space: int) -> str:
     """Return the id of the space with the local number `space`."""
     return str(db.execute("SELECT id FROM spaces WHERE space = ?", (space,)).get)
 
 
-def is_read_only(db: apsw.Connection, space: int) -> bool:
+def is_read_only(db: SqlConnection, space: int) -> bool:
     """Return whether this device may only read the space (its local number)."""
     return bool(db.execute("SELECT read_only FROM spaces WHERE space = ?", (space,)).get)

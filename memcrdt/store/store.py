@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from memcrdt.errors import CorruptError, StoreError
-from memcrdt.model.records import ChangeKind
-from memcrdt.store import compaction, log, reprojection, scrubbing, spaces
-from memcrdt.store.change_cursor import PROCESS, OwnCommits
+from memcrdt.errors import CorruptError, InputError, StoreError
+from memcrdt.store import compaction, reprojection, scrubbing
+from memcrdt.store.base import AnyStore
 from memcrdt.store.database import Database
 from memcrdt.store.incarnation import StoreOptions
-from memcrdt.store.indexer import Indexer, Prepared
+from memcrdt.store.indexer import Indexer
 from memcrdt.store.location import Location
 from memcrdt.store.transaction import Transaction
 
@@ -24,21 +21,11 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """A notification to subscribers after a commit.
-
-    Attributes:
-        changes: For each change, the local number of the space, the id of the memory and the kind of change.
-        origin: The origin of the changes, as in model.records.Change.
-        at: The time of the commit in ms.
-        seq: The log row at which the commit ended.
-    """
-
-    changes: Sequence[tuple[int, str, ChangeKind]]
-    origin: str
-    at: int
-    seq: int
+def in_file(store: AnyStore) -> Store:
+    """Return a store as one in a file. Raises InputError for a store in PostgreSQL, whose tools do this work."""
+    if not isinstance(store, Store):
+        raise InputError("the memories are in PostgreSQL and not in a file; use the tools of PostgreSQL")
+    return store
 
 
 class Store(Database):
@@ -47,11 +34,8 @@ class Store(Database):
     def __init__(
         self, home: Path | Location, device: str, indexer: Indexer, options: StoreOptions | None = None
     ) -> None:
-        self.indexer = indexer
-        self._own_commits = OwnCommits()
-        self._subscribers: list[Callable[[Notice], None]] = []
         self._scrubber = scrubbing.RetryThread(self.scrub)
-        super().__init__(home, device, options)
+        super().__init__(home, device, indexer, options)
         try:
             self._catch_up()
         except BaseException:  # do not leak connections when opening fails
@@ -65,51 +49,6 @@ class Store(Database):
         if not self.is_inherited:
             self._scrubber.stop()
             super().close()
-
-    def commit(
-        self,
-        plan: Callable[[Transaction], T],
-        *,
-        prepared: Prepared = None,
-        origin: str = "local",
-        by: str | None = None,
-    ) -> T:
-        """Run `plan` under the write lock, and make all of its changes durable or none.
-
-        Documents are first brought up to date with commits of other processes. When this returns, the change is on
-        disk, in the views and in the indexes. Subscribers are called after that, and other devices receive the change
-        through them.
-
-        Args:
-            plan: Makes the change. Its result is returned.
-            prepared: The result of indexer.prepare() for the texts of the change.
-            origin: The origin of the change, as in model.records.Change.
-            by: The author of the change.
-
-        Raises:
-            Exception: Any error of `plan`. Nothing was changed.
-            StoreError: The change could not be written. Nothing was changed.
-        """
-        with self._exclusive("committing") as db:
-            self._use_facts(db)
-            transaction = Transaction(db, self._documents, self.stamp(by), self.options.random)
-            try:
-                result = plan(transaction)
-                done = transaction.finish()
-                self.indexer.replace(db, done.removed, done.added, prepared)
-                with self._own_commits.noting(done.seq, origin):
-                    db.execute("COMMIT")
-            except BaseException:
-                # A Yjs transaction does not roll back, so documents ahead of the log are dropped and loaded again.
-                for shard in transaction.changed_shards:
-                    self._documents.drop(shard)
-                raise
-            self._documents.trim()
-        self._follow_up(transaction)
-        self.indexer.committed()
-        if done.changes:
-            self._notify(Notice(done.changes, origin, transaction.stamp.at, done.seq))
-        return result
 
     def scrub(self) -> bool:
         """Erase every byte of forgotten memories from the database and the WAL. Return whether that is done.
@@ -129,34 +68,6 @@ class Store(Database):
     def scrub_later(self) -> None:
         """Start scrubbing in the background."""
         self._scrubber.wake()
-
-    def subscribe(self, callback: Callable[[Notice], None]) -> Callable[[], None]:
-        """Call `callback` after each commit of this process, from the thread that made it.
-
-        Returns:
-            A function that ends the subscription.
-        """
-        self._subscribers.append(callback)
-
-        def end() -> None:
-            with suppress(ValueError):
-                self._subscribers.remove(callback)
-
-        return end
-
-    def origin_of(self, seq: int, written: str | None) -> str:
-        """Return the Change.origin of the commit that ended at log row `seq`.
-
-        Args:
-            seq: The log row.
-            written: The origin that the row names, or None if the row has been folded away.
-        """
-        return self._own_commits.origin(seq) or (PROCESS if written in (None, log.LOCAL) else str(written))
-
-    def space(self, name: str) -> int:
-        """Return the local number of the space called `name`. Raises NotFoundError."""
-        with self.reading() as db:
-            return spaces.space_number(db, name)
 
     def _catch_up(self) -> None:
         """Project memories again whose views an older version wrote in another way, a shard at a time.
@@ -193,10 +104,3 @@ class Store(Database):
                 with suppress(StoreError), self.writing_documents() as (db, documents):
                     compaction.fold(db, documents, row.shard)
                     compaction.vacuum(db)
-
-    def _notify(self, notice: Notice) -> None:
-        for callback in tuple(self._subscribers):
-            try:
-                callback(notice)
-            except Exception:  # noqa: BLE001 - any error: the change is durable, and must not look failed
-                _log.exception("a subscriber failed")

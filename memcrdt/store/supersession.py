@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
-import apsw
+from memcrdt.store.sql import SqlConnection
 
 Member: TypeAlias = tuple[str, int]  # the id of a memory, and the local number of its space
 
@@ -34,7 +34,7 @@ def shown_of(circle: Sequence[tuple[Member, int]]) -> Member:
     return circle[(last + 1) % len(circle)][0]
 
 
-def circle_of(db: apsw.Connection, space: int, memory_id: str) -> list[tuple[Member, int]]:
+def circle_of(db: SqlConnection, space: int, memory_id: str) -> list[tuple[Member, int]]:
     """Return the circle that a memory is in, as shown_of() takes it, or []."""
     circle: list[tuple[Member, int]] = []
     current = memory_id
@@ -50,7 +50,7 @@ def circle_of(db: apsw.Connection, space: int, memory_id: str) -> list[tuple[Mem
     return []
 
 
-def members(db: apsw.Connection, ids: Sequence[str]) -> set[tuple[int, str]]:
+def members(db: SqlConnection, ids: Sequence[str]) -> set[tuple[int, str]]:
     """Return the places of all members of the circles that memories with these ids are in, in any space."""
     found: set[tuple[int, str]] = set()
     superseded: list[tuple[Any, ...]] = db.execute(_SUPERSEDED_ONES, (json.dumps(ids),)).fetchall()
@@ -60,7 +60,7 @@ def members(db: apsw.Connection, ids: Sequence[str]) -> set[tuple[int, str]]:
     return found
 
 
-def settle(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+def settle(db: SqlConnection, places: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
     """Note in the views which of these memories stay visible in a circle. Return those for which that changed."""
     changed = []
     for (space, memory_id), is_shown in sorted(_shown(db, places).items()):
@@ -70,19 +70,19 @@ def settle(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> list[tuple
     return changed
 
 
-def settle_all(db: apsw.Connection) -> int:
+def settle_all(db: SqlConnection) -> int:
     """Note all circles again. Return the number of memories for which that changed."""
     return len(settle(db, [(space, memory_id) for space, memory_id, _ in list(db.execute(_NOTED))]))
 
 
-def wrong(db: apsw.Connection) -> int:
+def wrong(db: SqlConnection) -> int:
     """Return the number of memories that settle_all() would change."""
     noted = {(space, memory_id): bool(circular) for space, memory_id, circular in list(db.execute(_NOTED))}
     right = _shown(db, noted)
     return sum(right[place] != is_shown for place, is_shown in noted.items())
 
 
-def _shown(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], bool]:
+def _shown(db: SqlConnection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], bool]:
     """Return for each of these memories, and for the other members of their circles, whether its circle shows it."""
     shown: dict[tuple[int, str], bool] = {}
     for space, start in places:
@@ -94,7 +94,7 @@ def _shown(db: apsw.Connection, places: Iterable[tuple[int, str]]) -> dict[tuple
     return shown
 
 
-def circles(db: apsw.Connection) -> list[list[tuple[str, int]]]:
+def circles(db: SqlConnection) -> list[list[tuple[str, int]]]:
     """Return the ids and times of all circles, each beginning with the member that is shown."""
     found = db.execute("SELECT space, id FROM memories WHERE circular = 1 ORDER BY memory")
     every = [circle_of(db, space, memory_id) for space, memory_id in found]

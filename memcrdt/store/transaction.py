@@ -7,13 +7,11 @@ batch of any size costs one update per shard. Reads see gathered writes.
 from __future__ import annotations
 
 import secrets
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
-
-import apsw
 
 from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
@@ -27,6 +25,7 @@ from memcrdt.store.log import ShardRow
 from memcrdt.store.meta import Random, asserting_client_id, former_client_ids, is_asserting
 from memcrdt.store.shard_work import ShardWork
 from memcrdt.store.spaces import is_read_only, space_name
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.views import Projected
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Transaction:
     """
 
     def __init__(
-        self, db: apsw.Connection, documents: Documents, stamp: Stamp, random: Random = secrets.token_bytes
+        self, db: SqlConnection, documents: Documents, stamp: Stamp, random: Random = secrets.token_bytes
     ) -> None:
         self.db = db
         self.stamp = stamp
@@ -93,7 +92,7 @@ class Transaction:
 
     def registers_of(self, shard: int) -> Iterator[tuple[str, Registers]]:
         """Yield the id and the registers of every memory in a shard."""
-        live = self._work(log.shard_row(self.db, shard)).document.live
+        live = self._work(shard).document.live
         with live.reading():
             for memory_id in live.ids():
                 yield memory_id, live.registers(memory_id)
@@ -113,7 +112,7 @@ class Transaction:
             ReadOnlyError: This device may only read the space.
         """
         self._check_writable(space, _ADD_ELSEWHERE)
-        work = self._birth_shard(space) if shard is None else self._work(log.shard_row(self.db, shard))
+        work = self._birth_shard(space) if shard is None else self._work(shard)
         work.gather(memory_id, writes, is_birth=True)
 
     def edit(self, space: int, memory_id: str, writes: Writes) -> None:
@@ -154,8 +153,8 @@ class Transaction:
         self._check_writable(space, _KEPT_BY_OTHERS)
         self._bury(tombstone or self._tombstone(memory_id), space, self._homes(space, memory_id))
 
-    def apply(self, space: int, number: int, update: bytes, scanned: Scan, origin: str) -> None:
-        """Apply an update from outside to a shard.
+    def apply(self, space: int, number: int, update: bytes, scanned: Scan, origin: str) -> bool:
+        """Apply an update from outside to a shard. Return whether it took something away that was written again.
 
         Raises:
             GapError: The update builds on updates that are missing here.
@@ -163,7 +162,7 @@ class Transaction:
             ShardFullError: The shard may not have more from outside.
             RemoteProtocolError: The update is refused.
         """
-        work = self._work(self._foreign_shard(space, number))
+        work = self._work(self._foreign_shard(space, number).shard)
         live = work.document.live
         known = live.state_vector()
         if not clocks.covers(known, scanned.needs):
@@ -174,23 +173,29 @@ class Transaction:
             work.count_memory(self._checked_memory(work, known, update, scanned))
         work.is_changed = True
         edit = live.apply(update, scanned)
-        self._keep(work, edit, origin, claims.still_at_stake(live, at_stake))
+        if not known and len(edit.updates) == 1:
+            self._documents.note_first_update(work.row.shard, edit.updates[0], live)
+        was_rewritten = self._keep(work, edit, origin, claims.still_at_stake(live, at_stake))
         if work.row.damaged:
             work.apply_waiting(self.db)
+        return was_rewritten
 
     def shrink(self, shard: int) -> None:
         """Write the registers of a shard (its local number) that are too large to be sent again, without the excess.
 
         No device takes such a register any more, but an older version did.
         """
-        work = self._work(log.shard_row(self.db, shard))
+        work = self._work(shard)
         work.is_changed = True
         self._record(work, work.document.live.shrink(), log.LOCAL)
 
-    def _keep(self, work: ShardWork, edit: Edit, origin: str, at_stake: Registers) -> None:
+    def _keep(self, work: ShardWork, edit: Edit, origin: str, at_stake: Registers) -> bool:
         """Record an update from outside, and write the registers again that it must not take away (claims.py).
 
         Only a stock Yjs client of this device forgets a memory by deleting its birth.
+
+        Returns:
+            Whether there are such registers, of an update from another device.
         """
         is_stock = origin.startswith(log.STOCK)
         self._record(work, edit if is_stock else replace(edit, unborn=frozenset()), origin)
@@ -199,7 +204,7 @@ class Transaction:
             # The memory may be forgotten by a tombstone in another shard that comes later. This shard is then no home
             # of it any more, and nothing else would erase the bytes in its log.
             work.to_scrub |= bool(edit.removed)
-            return
+            return False
         kept: dict[str, Json] = {}
         for memory_id, lost in claims.by_memory({**at_stake, **edit.removed}).items():
             if not (is_stock and memory_id in edit.unborn):
@@ -211,6 +216,7 @@ class Transaction:
             self._record(work, work.document.live.restate(kept, client_id), log.LOCAL)
         for memory_id, writes in claims.by_memory(kept).items():  # what is there already is not written again
             work.pending[memory_id].update(writes)
+        return bool(kept) and not is_stock
 
     def prune(self, shard: int, most: int) -> int:
         """Gather the deletion of the oldest revisions of memories that have too many.
@@ -222,7 +228,7 @@ class Transaction:
         Returns:
             The number of revisions.
         """
-        work = self._work(log.shard_row(self.db, shard))
+        work = self._work(shard)
         count = 0
         for memory_id in views.much_revised(self.db, work.row.space, work.document.live.ids())[:most]:
             state = self.state(work.row.space, memory_id)
@@ -232,13 +238,14 @@ class Transaction:
 
     def reproject(self, shard: int, ids: Iterable[str]) -> None:
         """Project these memories of a shard (its local number) into the views again."""
-        self._work(log.shard_row(self.db, shard)).touched.update(ids)
+        self._work(shard).touched.update(ids)
 
     # --- finishing ----------------------------------------------------------------------------------------------------
 
     def finish(self) -> Projected:
         """Write all gathered changes to the log, the heads of the shards and the views."""
         self._write_gathered()
+        log.lock_head(self.db)
         states = self._settled_states()
         seq = 0
         for work in self._works.values():
@@ -265,17 +272,23 @@ class Transaction:
         First delete all registers that a tombstone covers: late registers, and registers that a stock Yjs client left
         when it deleted a birth.
         """
+        touched: dict[int, set[str]] = defaultdict(set)  # by space
+        for work in self._works.values():
+            touched[work.row.space] |= work.touched
+        homes = {space: self._homes_of_all(space, ids) for space, ids in touched.items()}
         with ExitStack() as reading:
             for work in self._works.values():
                 reading.enter_context(work.document.live.reading())
-            touched = {(work.row.space, memory_id) for work in self._works.values() for memory_id in work.touched}
-            states = [(space, memory_id, self._settle(space, memory_id)) for space, memory_id in sorted(touched)]
+            states = [
+                (space, memory_id, self._settle(space, memory_id, homes[space][memory_id]))
+                for space in sorted(homes)
+                for memory_id in sorted(homes[space])
+            ]
         self._write_gathered()
         return states
 
-    def _settle(self, space: int, memory_id: str) -> State:
+    def _settle(self, space: int, memory_id: str, homes: list[ShardWork]) -> State:
         """Return the present state of a memory. Gather its consequences: a forget, or the deletion of old revisions."""
-        homes = self._homes(space, memory_id)
         state = project(memory_id, [work.registers_of(memory_id) for work in homes])
         if not isinstance(state, Tombstone) and any(memory_id in work.unborn for work in homes):
             state = self._tombstone(memory_id)
@@ -383,19 +396,28 @@ class Transaction:
 
     def _homes(self, space: int, memory_id: str) -> list[ShardWork]:
         """Return the shards with registers of a memory, including gathered ones, lowest number first."""
-        known = set(views.homes_of(self.db, space, memory_id))
-        works = [self._works.get(shard) or self._work(log.shard_row(self.db, shard)) for shard in known]
-        works += [
-            work
-            for shard, work in self._works.items()
-            if shard not in known and work.row.space == space and work.concerns(memory_id)
-        ]
-        return sorted(works, key=lambda work: work.row.number)
+        return self._homes_of_all(space, {memory_id})[memory_id]
 
-    def _work(self, row: ShardRow) -> ShardWork:
-        work = self._works.get(row.shard)
+    def _homes_of_all(self, space: int, ids: Set[str]) -> dict[str, list[ShardWork]]:
+        """Return the shards with registers of each of many memories, as _homes() does."""
+        known = views.homes_of(self.db, space, ids)
+        for shard in sorted(set().union(*known.values()) - self._works.keys()):
+            self._work(shard)
+        for shard, work in self._works.items():
+            if work.row.space == space:
+                for memory_id in work.concerned(ids):
+                    known[memory_id].add(shard)
+        numbered = {shard: work.row.number for shard, work in self._works.items()}
+        return {
+            memory_id: [self._works[shard] for shard in sorted(shards, key=numbered.__getitem__)]
+            for memory_id, shards in known.items()
+        }
+
+    def _work(self, shard: int) -> ShardWork:
+        work = self._works.get(shard)
         if work is None:
-            work = self._works[row.shard] = ShardWork.start(row, self._documents.current(self.db, row))
+            row = log.lock_shard(self.db, shard)
+            work = self._works[shard] = ShardWork.start(row, self._documents.current(self.db, row))
         return work
 
     def _birth_shard(self, space: int) -> ShardWork:
@@ -407,6 +429,6 @@ class Transaction:
     def _open_shard(self, space: int) -> int:
         for row in log.open_shards(self.db, space):
             with suppress(CorruptError):  # a new memory must not wait until a damaged shard is repaired
-                if not self._work(row).is_full:
+                if not self._work(row.shard).is_full:
                     return row.shard
-        return self._work(log.add_shard(self.db, space)).row.shard
+        return self._work(log.add_shard(self.db, space).shard).row.shard

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-
-import apsw
 
 from memcrdt.model import limits
 from memcrdt.model.attributes import ATTRIBUTES
@@ -19,6 +17,7 @@ from memcrdt.model.scopes import category_of
 from memcrdt.model.values import Json, canonical
 from memcrdt.store import supersession
 from memcrdt.store.indexer import IndexRow
+from memcrdt.store.sql import SqlConnection
 
 _PARTS = ("revisions", "tags", "metadata", "links")
 # Columns of `memories` that follow from the log. They are equal in all stores with equal content.
@@ -27,10 +26,12 @@ COLUMNS: Final = (
     *("fingerprint", "salt", "superseded_at"),
     *(attribute.name for attribute in ATTRIBUTES),
 )
+_ATTRIBUTE_COLUMNS: Final = tuple((each.name, each.in_birth, each.default) for each in ATTRIBUTES)
 _LOCAL_COLUMNS: Final = ("memory", "space", "born_seq", "seq")
 _INSERT_MEMORY: Final = (
-    f"INSERT OR REPLACE INTO memories({', '.join((*_LOCAL_COLUMNS, *COLUMNS))})"
-    f" VALUES({', '.join('?' * len((*_LOCAL_COLUMNS, *COLUMNS)))})"
+    f"INSERT INTO memories({', '.join((*_LOCAL_COLUMNS, *COLUMNS))})"
+    f" VALUES({', '.join('?' * len((*_LOCAL_COLUMNS, *COLUMNS)))}) ON CONFLICT(memory) DO UPDATE"
+    f" SET {', '.join(f'{column} = excluded.{column}' for column in ('seq', *COLUMNS))}, circular = 0"
 )
 
 
@@ -51,7 +52,7 @@ class Projected:
     changes: list[tuple[int, str, ChangeKind]] = field(default_factory=list)
 
 
-def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:
+def write(db: SqlConnection, states: Iterable[tuple[int, str, State]], seq: int) -> Projected:
     """Write the states of memories into the views.
 
     Args:
@@ -89,7 +90,7 @@ def write(db: apsw.Connection, states: Iterable[tuple[int, str, State]], seq: in
     return done
 
 
-def _settle_circles(db: apsw.Connection, members: set[tuple[int, str]], done: Projected) -> None:
+def _settle_circles(db: SqlConnection, members: set[tuple[int, str]], done: Projected) -> None:
     """Decide which members of circles stay visible. A memory that this shows or hides has changed."""
     written = {(space, memory_id) for space, memory_id, _ in done.changes}
     for space, memory_id in supersession.settle(db, members):
@@ -98,35 +99,42 @@ def _settle_circles(db: apsw.Connection, members: set[tuple[int, str]], done: Pr
             done.changes.append((space, memory_id, "updated"))
 
 
-def write_homes(db: apsw.Connection, homes: Iterable[tuple[int, str, int, bool]]) -> None:
+_HOMES: Final = "SELECT id, shard FROM homes WHERE space = ? AND id IN (SELECT value FROM json_each(?))"
+
+
+def write_homes(db: SqlConnection, homes: Iterable[tuple[int, str, int, bool]]) -> None:
     """Note whether a shard has registers of an id. Each home is a space, an id, a shard and the answer."""
     known = list(homes)
     db.executemany(
-        "INSERT OR IGNORE INTO homes(space, id, shard) VALUES(?, ?, ?)", [row[:3] for row in known if row[3]]
+        "INSERT INTO homes(space, id, shard) VALUES(?, ?, ?) ON CONFLICT DO NOTHING",
+        [row[:3] for row in known if row[3]],
     )
     db.executemany(
         "DELETE FROM homes WHERE space = ? AND id = ? AND shard = ?", [row[:3] for row in known if not row[3]]
     )
 
 
-def homes_of(db: apsw.Connection, space: int, memory_id: str) -> list[int]:
-    """Return the local numbers of the shards that have registers of an id."""
-    return [row[0] for row in db.execute("SELECT shard FROM homes WHERE space = ? AND id = ?", (space, memory_id))]
+def homes_of(db: SqlConnection, space: int, ids: Collection[str]) -> dict[str, set[int]]:
+    """Return the local numbers of the shards that have registers of each id."""
+    homes: dict[str, set[int]] = {memory_id: set() for memory_id in ids}
+    for memory_id, shard in db.execute(_HOMES, (space, json.dumps(list(ids)))):
+        homes[memory_id].add(shard)
+    return homes
 
 
-def at_home_in(db: apsw.Connection, shard: int) -> set[str]:
+def at_home_in(db: SqlConnection, shard: int) -> set[str]:
     """Return the ids that are noted for a shard (its local number)."""
     return {str(row[0]) for row in db.execute("SELECT id FROM homes WHERE shard = ?", (shard,))}
 
 
-def tombstone_of(db: apsw.Connection, space: int, memory_id: str) -> Tombstone | None:
+def tombstone_of(db: SqlConnection, space: int, memory_id: str) -> Tombstone | None:
     """Return the tombstone of a memory, or None."""
     sql = "SELECT at, by, device FROM graves WHERE space = ? AND id = ?"
     row = db.execute(sql, (space, memory_id)).fetchone()
     return None if row is None else Tombstone(memory_id, *row)
 
 
-def much_revised(db: apsw.Connection, space: int, ids: Iterable[str]) -> list[str]:
+def much_revised(db: SqlConnection, space: int, ids: Iterable[str]) -> list[str]:
     """Return the ids of the memories with more revisions than are kept."""
     sql = (
         "SELECT id FROM memories m WHERE space = ? AND id IN (SELECT value FROM json_each(?))"
@@ -147,7 +155,7 @@ class _Existing:
     row: IndexRow
 
 
-def _existing(db: apsw.Connection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
+def _existing(db: SqlConnection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
     """Return the rows of these memories by space and id. Memories that are not in the views are left out."""
     sql = (
         "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
@@ -171,7 +179,7 @@ class _Rows:
     revisions: list[tuple[int, str, str, int, str | None, str, str, int]] = field(default_factory=list)
 
     @classmethod
-    def behind(cls, db: apsw.Connection) -> _Rows:
+    def behind(cls, db: SqlConnection) -> _Rows:
         return cls(int(db.execute("SELECT coalesce(max(memory), 0) FROM memories").get))
 
     def put(self, space: int, state: LiveMemory, seq: int, before: _Existing | None) -> IndexRow:
@@ -190,7 +198,7 @@ class _Rows:
             ]
         return IndexRow(memory, state.shown.text, state.scope, state.created_at, state.author)
 
-    def insert(self, db: apsw.Connection) -> None:
+    def insert(self, db: SqlConnection) -> None:
         db.executemany(_INSERT_MEMORY, self.memories)
         db.executemany("INSERT INTO tags VALUES(?, ?)", self.tags)
         db.executemany("INSERT INTO metadata VALUES(?, ?, ?, ?)", self.metadata)
@@ -200,6 +208,7 @@ class _Rows:
 
 def _memory_values(state: LiveMemory) -> tuple[Any, ...]:
     """Return the values of COLUMNS. Attributes need no conversion: SQLite stores true as 1."""
+    others = state.attributes
     return (
         state.id,
         state.shown.text,
@@ -213,32 +222,32 @@ def _memory_values(state: LiveMemory) -> tuple[Any, ...]:
         fingerprint(state.shown.text),
         state.salt,
         state.superseded_at,
-        *(state.value(attribute) for attribute in ATTRIBUTES),
+        *(getattr(state, name) if born else others.get(name, default) for name, born, default in _ATTRIBUTE_COLUMNS),
     )
 
 
-def _remove_parts(db: apsw.Connection, memory: int) -> None:
+def _remove_parts(db: SqlConnection, memory: int) -> None:
     for table in _PARTS:
         db.execute(f"DELETE FROM {table} WHERE memory = ?", (memory,))
 
 
-def _remove(db: apsw.Connection, before: _Existing, done: Projected) -> None:
+def _remove(db: SqlConnection, before: _Existing, done: Projected) -> None:
     _remove_parts(db, before.memory)
     db.execute("DELETE FROM memories WHERE memory = ?", (before.memory,))
     done.removed.append(before.row)
 
 
-def _bury(db: apsw.Connection, space: int, tombstone: Tombstone, seq: int, done: Projected, *, known: bool) -> None:
+def _bury(db: SqlConnection, space: int, tombstone: Tombstone, seq: int, done: Projected, *, known: bool) -> None:
     db.execute(
-        "INSERT INTO graves VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, by = excluded.by,"
-        " device = excluded.device",
+        "INSERT INTO graves VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(space, id) DO UPDATE SET at = excluded.at,"
+        " by = excluded.by, device = excluded.device",
         (space, tombstone.id, tombstone.at, tombstone.by, tombstone.device, seq),
     )
     if known:
         done.changes.append((space, tombstone.id, "forgotten"))
 
 
-def index_rows(db: apsw.Connection, after: int, limit: int) -> Sequence[IndexRow]:
+def index_rows(db: SqlConnection, after: int, limit: int) -> Sequence[IndexRow]:
     """Return up to `limit` rows for the indexes after local number `after`, in order, to rebuild them page by page."""
     sql = "SELECT memory, text, scope, created_at, author FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"
     return [IndexRow(*row) for row in db.execute(sql, (after, limit))]

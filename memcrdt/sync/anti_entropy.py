@@ -52,7 +52,7 @@ class AntiEntropy:
         self._receiver = receiver
         self._open: dict[str, _Comparison] = {}
         self._dirty: dict[str, set[int]] = {}
-        self.differed = False  # a comparison that we began found a difference; the session resets it
+        self.differed = False  # whether to compare again soon; the session resets it
 
     @property
     def idle(self) -> bool:
@@ -85,6 +85,7 @@ class AntiEntropy:
             space, shards = self._dirty.popitem()
             ours = Shards((yield from ask(Replica.digests, space)))
             self._send_leaves(space, tuple(ours.leaf(shard, shard + 1) for shard in sorted(shards)))
+            self.differed = True  # a peer with equal shards says nothing, so only a comparison gives receipts again
 
     def take_range(self, message: Range) -> Flow[None]:
         """Compare the peer's fingerprints with ours, and answer about the ranges that differ."""

@@ -38,10 +38,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A trusted device has an address, or a new one, and can be dialed. `writes`: it may write some of our spaces."""
+    """A trusted device has an address, or a new one, and can be dialed.
+
+    `writes`: it may write some of our spaces. `hub`: it has said that it is a hub.
+    """
 
     peer: str
     writes: bool = True
+    hub: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +57,15 @@ class Revoked:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """An authenticated connection to a device was made. `dialed`: we dialed, not the device."""
+    """An authenticated connection to a device was made.
+
+    `dialed`: we dialed, not the device. `relayed`: a relay joins us, and a direct connection is better.
+    """
 
     link: int
     peer: str
     dialed: bool
+    relayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +185,12 @@ class SyncReport:
     - `protocol`: the peer broke the protocol;
     - `apart`: two spaces of one name cannot become one;
     - `failed`: our store failed to answer a query;
-    - `alarm`: two stores claim to be one device.
+    - `alarm`: two stores claim to be one device;
+    - `role`: what the peer says of itself: `text` has the features of its HubHint, or is empty if it is no hub.
     """
 
     peer: str
-    kind: Literal["ready", "agreed", "refused", "declined", "protocol", "apart", "failed", "alarm"]
+    kind: Literal["ready", "agreed", "refused", "declined", "protocol", "apart", "failed", "alarm", "role"]
     text: str
 
 

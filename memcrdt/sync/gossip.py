@@ -6,7 +6,7 @@ from a peer. Each session knows what its peer already has. So an update spreads 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import LocalProtocolError
@@ -33,6 +33,7 @@ from memcrdt.sync.events import (
     SyncReport,
     Timer,
 )
+from memcrdt.sync.messages import HubHint
 from memcrdt.sync.queries import Failed, query
 from memcrdt.sync.replica import Applied, LogPage, Replica
 from memcrdt.sync.session import LocalNode, LogRead, Session
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from memcrdt.sync.session import SessionEvent
 
 ACCEPTED: Final = 16  # connections; with this many, we refuse further dials of other devices
+HUB_ACCEPTED: Final = 512  # connections of a process of a hub, which ends none to make room for another
 EXCHANGE_S: Final = 60.0  # a guess: soon enough after a partition heals, and rare compared with the comparisons
 LOG_ROWS: Final = 64  # read at a time
 LOG_RETRY_S: Final = 1.0
@@ -68,22 +70,33 @@ class _Link:
     session: Session
     dialed: bool
     since: float
+    relayed: bool = False
 
 
 class Gossip:
-    """The state of one node's sync. `me` is our device id, `incarnation` the incarnation of our store."""
+    """The state of one node's sync.
 
-    def __init__(self, me: str, incarnation: str, *, rng: Random) -> None:
-        self._me = LocalNode(me, incarnation)
+    Args:
+        me: Our device id.
+        incarnation: The incarnation of our store.
+        rng: The random source.
+        hub: What this device says of itself if it is a hub, which keeps every connection.
+    """
+
+    def __init__(self, me: str, incarnation: str, *, rng: Random, hub: HubHint | None = None) -> None:
+        self._me = LocalNode(me, incarnation, hub.features if hub else ())
         self._rng = rng
+        self._is_hub = hub is not None
         self._now = 0.0
         self._effects: list[Effect] = []
         self._topology = Topology(rng)
         self._dial_at = 0.0
         self._links: dict[int, _Link] = {}
+        self._hubs: dict[str, HubHint] = {}
         self._incarnations: dict[str, list[str]] = {}
         self._seq: int | None = None
         self._reading = False
+        self._asked = 0  # the number of the last question about the log
         self._grown = False
 
     @property
@@ -92,8 +105,14 @@ class Gossip:
         return self._me.incarnation
 
     def restored(self, incarnation: str) -> None:
-        """Name another incarnation in later greetings: the store was restored. The driver ends the connections."""
-        self._me = LocalNode(self._me.device, incarnation)
+        """Name another incarnation in later greetings: the store was restored, and its log may have lost rows.
+
+        Numbers of rows are used again. So the log is followed from its last row, as at the start, and what is before it
+        is compared in the greetings of the next connections. The driver ends the present ones, and then tells of a
+        commit.
+        """
+        self._me = replace(self._me, incarnation=incarnation)
+        self._seq, self._reading = None, False
 
     def status(self) -> list[ConnectionStatus]:
         """Return the connections over which greetings were exchanged."""
@@ -119,8 +138,9 @@ class Gossip:
                 self._run(link, event)
                 if isinstance(event, Answered) and isinstance(event.answer, Applied):
                     self._read_log()
-            case Answered(answer=answer):
-                self._answered(answer)
+            case Answered(id=number, answer=answer):
+                if number == self._asked:  # otherwise it is about the log before a restore
+                    self._answered(answer)
             case Committed():
                 self._read_log()
                 self._run_all(event)
@@ -141,8 +161,10 @@ class Gossip:
                 self._connected(event)
             case Lost(link):
                 self._lost(link)
-            case Known(peer, writes) if peer != self._me.device:
+            case Known(peer, writes, hub) if peer != self._me.device:
                 self._topology.know(peer, self._now, writes=writes)
+                if hub:
+                    self._topology.note_hub(peer, True)
             case Revoked(peer):
                 self._revoked(peer)
             case DialFailed(peer):
@@ -166,6 +188,7 @@ class Gossip:
         self._effects += session.handle(event, self._now)
         if session.ready and not was_ready:
             self._check_incarnation(session)
+            self._note_role(session)
         if session.take_changed():
             self._run_all(SpacesChanged())
 
@@ -186,6 +209,16 @@ class Gossip:
             seen.remove(session.incarnation)
         seen.append(session.incarnation)
         del seen[:-INCARNATIONS]
+
+    def _note_role(self, session: Session) -> None:
+        """Take the hint whether the peer is a hub. The driver remembers it for the next start."""
+        peer, hub = session.peer, session.hub
+        if hub != self._hubs.get(peer) or (hub is None) == self._topology.is_hub(peer):
+            self._topology.note_hub(peer, hub is not None)
+            self._hubs.pop(peer, None)
+            if hub is not None:
+                self._hubs[peer] = hub
+            self._effects.append(SyncReport(peer, "role", " ".join(hub.features) if hub else ""))
 
     # --- connections -------------------------------------------------------------------------------------------------
 
@@ -209,9 +242,9 @@ class Gossip:
         if older:
             self._effects += older.session.end("another connection took over")
         session = Session(self._me, event.link, event.peer, rng=self._rng)
-        self._links[event.link] = _Link(session, event.dialed, self._now)
+        self._links[event.link] = _Link(session, event.dialed, self._now, event.relayed)
         self._run(event.link, event)
-        if event.dialed and len(self._active()) > VIEW:
+        if event.dialed and len(self._active()) > VIEW and not self._is_hub:
             self._make_room(event.peer)
 
     def _refusal(self, event: Connected, older: _Link | None) -> str:
@@ -221,15 +254,19 @@ class Gossip:
             self._effects.append(SyncReport(event.peer, "alarm", text))
             return "a device does not sync with itself"
         if older is None:
-            full = not event.dialed and len(self._active()) >= ACCEPTED
+            full = not event.dialed and len(self._active()) >= (HUB_ACCEPTED if self._is_hub else ACCEPTED)
             return "there are too many connections" if full else ""
         if event.dialed == older.dialed or self._now - older.since >= HEALTHY_S:
             return ""  # the older connection is dead; the other side noticed it first
+        if event.relayed != older.relayed:
+            return "a direct connection is kept" if event.relayed else ""
         # Both dialed at the same time: both keep the connection that the device with the smaller id dialed.
         return "" if event.dialed == (self._me.device < event.peer) else "another connection is kept"
 
     def _exchange(self) -> None:
-        """Dial another device, or end a connection if there are at least two too many."""
+        """Dial another device, or end a connection if there are at least two too many. A hub keeps all it has."""
+        if self._is_hub:
+            return
         if len(self._active()) > VIEW + 1:
             self._make_room()
         else:
@@ -257,6 +294,7 @@ class Gossip:
     def _revoked(self, peer: str) -> None:
         self._topology.forget(peer)
         self._incarnations.pop(peer, None)
+        self._hubs.pop(peer, None)
         link = self._open_link(peer)
         if link:
             self._effects += link.session.end("the device was revoked")
@@ -281,7 +319,8 @@ class Gossip:
             self._grown, self._reading = False, True
             after = self._seq
             read = query(Replica.head) if after is None else query(Replica.log_for_all, after, LOG_ROWS)
-            self._effects.append(Ask(NODE, 1, read))
+            self._asked += 1
+            self._effects.append(Ask(NODE, self._asked, read))
 
     def _answered(self, answer: object) -> None:
         self._reading = False

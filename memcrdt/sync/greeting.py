@@ -79,7 +79,7 @@ class Greetings:
         spaces, self._gathering = self._gathering, None
         return spaces
 
-    def send(self, spaces: Sequence[SharedSpace], incarnation: str) -> None:
+    def send(self, spaces: Sequence[SharedSpace], incarnation: str, features: tuple[str, ...]) -> None:
         """Greet with these spaces."""
         if self.ours is not None:
             self._greeted = {}
@@ -88,7 +88,7 @@ class Greetings:
         self._offered |= self.ours.keys()
         digests = {space: greeted.digest for space, greeted in self._greeted.items()}
         offers = tuple(Offer(space.id, space.name, digests.get(space.id, b"")) for space in spaces)
-        self._outbox.send(Hello(PROTOCOL, (), incarnation, offers))
+        self._outbox.send(Hello(PROTOCOL, features, incarnation, offers))
 
     def take(self, hello: Hello) -> None:
         """Note the peer's greeting."""

@@ -22,14 +22,42 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memcrdt.model.clocks import StateVector
     from memcrdt.sync.replica import MembershipRecord
 
 PROTOCOL: Final = 1
+HUB: Final = "hub"  # a feature in the greeting of a hub; `backups=DAYS` may stand beside it
+_BACKUPS: Final = re.compile(r"backups=(\d{1,5})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class HubHint:
+    """What a hub says of itself: it is always on, so dial it first and keep the connection.
+
+    `backup_days`: for how many days its backups keep what was forgotten in its database; None if it does not say.
+    """
+
+    backup_days: int | None = None
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features in its greeting."""
+        return (HUB,) if self.backup_days is None else (HUB, f"backups={self.backup_days}")
+
+    @classmethod
+    def of(cls, features: Iterable[str]) -> HubHint | None:
+        """Return the hint in the features of a greeting; None if the device is no hub."""
+        if HUB not in (known := tuple(features)):
+            return None
+        days = next((int(found[1]) for each in known if (found := _BACKUPS.fullmatch(each))), None)
+        return cls(days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +74,10 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The greeting of a connection. `incarnation` is the incarnation of the sender's store."""
+    """The greeting of a connection. `incarnation` is the incarnation of the sender's store.
+
+    `features`: hints, which a receiver that does not know them ignores.
+    """
 
     version: int
     features: tuple[str, ...]

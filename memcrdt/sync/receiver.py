@@ -166,7 +166,7 @@ class Receiver:
         """
         key = (message.space, message.shard)
         durable = applied.status == "applied"
-        if applied.status in ("full", "ahead") and isinstance(message, Diff):
+        if applied.status in ("full", "later") and isinstance(message, Diff):
             self._outbox.send(Declined(message.batch, applied.reason))
         self._outbox.send(Ack(message.batch, durable=durable))
         if applied.status == "refused":
@@ -175,8 +175,8 @@ class Receiver:
             if len(self._full) < WANTS_WAITING:
                 self._full.add(key)
             self._outbox.report("refused", f"shard {key[1]} of space {key[0]}: {applied.reason}")
-        elif applied.status == "ahead":
-            pass  # the shards before it are compared, and come first
+        elif applied.status == "later":
+            pass  # the next comparison asks for it
         elif not durable:
             text = f"shard {key[1]} of space {key[0]}: the answer does not continue from our state"
             self._outbox.strike("protocol", text)

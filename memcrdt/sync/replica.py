@@ -68,6 +68,7 @@ class LogEntry:
         needs: The state vector that a copy needs for the update; without it, the update would have a gap before it.
         after: The clocks after the update, of the clients that it changed.
         origin: The device that the update came from, or "local". Writes of stock Yjs clients here are "local" too.
+        read_only: Whether we may only read the space, and send none of its updates.
     """
 
     seq: int
@@ -77,6 +78,7 @@ class LogEntry:
     needs: StateVector
     after: StateVector
     origin: str
+    read_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +105,14 @@ class Applied:
     Statuses:
     - `applied`: the update is durable;
     - `gap`: an update before it is missing, and nothing changed;
-    - `ahead`: the shard is new here, and its number is not one of the next. Nothing changed; lower shards come first;
+    - `later`: it is not taken now, and the next comparison asks for it. Nothing changed. The shard is new here and its
+      number is not one of the next, or too much that the sender took away had to be written again;
     - `full`: the shard may not have that much from outside. Nothing changed, and the sender need not be at fault;
     - `refused`: the update is malformed or its sender may not write. Nothing changed, and malformed updates are in
       quarantine.
     """
 
-    status: Literal["applied", "gap", "ahead", "full", "refused"]
+    status: Literal["applied", "gap", "later", "full", "refused"]
     state_vector: StateVector
     reason: str = ""
 

@@ -137,7 +137,7 @@ class Sender:
         return len(self._pushes.flights) <= PUSHES // 2 and self._pushes.size <= PUSHES_BYTES // 2
 
     def push(self, entry: LogEntry) -> bool:
-        """Send a row of the log, unless the peer has it.
+        """Send a row of the log, unless the peer has it or we may not send it.
 
         Returns:
             False if the row could not be sent. Then the shard has to be compared.
@@ -147,6 +147,9 @@ class Sender:
             self._vectors.merge(key, entry.after)
         if entry.origin == self._outbox.peer or self._vectors.covers(key, entry.after):
             self._receipts.had(key, entry.seq)
+            return True
+        if entry.read_only:
+            self._receipts.lost(key)  # the next comparison tells whether the peer has it
             return True
         # An update from another device is only announced, because a peer that is connected to that device has it
         # already. An update that only deletes cannot be announced, because it does not change the state vector.
@@ -174,9 +177,10 @@ class Sender:
         if self._offers.has_room(theirs) and key not in self._declined:
             self._offers.add(key, theirs)
 
-    def take_ack(self, ack: Ack) -> None:
-        """Note that the peer has handled a Diff or Push, and what it has now."""
-        flight = self._pushes.remove(ack.batch) or self._diffs.remove(ack.batch)
+    def take_ack(self, ack: Ack) -> bool:
+        """Note that the peer has handled a Diff or Push, and what it has now. Return whether it was a Diff."""
+        pushed = self._pushes.remove(ack.batch)
+        flight = pushed or self._diffs.remove(ack.batch)
         if flight is None:
             raise RemoteProtocolError(f"batch {ack.batch} was acknowledged, but is not in flight")
         if ack.durable:
@@ -187,6 +191,7 @@ class Sender:
                 self._receipts.acked(flight.key, flight.seq)
             else:
                 self._receipts.established(flight.key, flight.seq, flight.asked)
+        return pushed is None
 
     def take_declined(self, declined: Declined) -> None:
         """Report why the peer does not take a Diff or Push. Its Ack follows."""

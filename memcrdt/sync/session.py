@@ -57,6 +57,7 @@ from memcrdt.sync.messages import (
     Fragment,
     Have,
     Hello,
+    HubHint,
     MembershipDigest,
     MembershipUpdate,
     Message,
@@ -89,10 +90,11 @@ HELLO_TIMEOUT_S: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class LocalNode:
-    """This node: our device id, and the incarnation of our store."""
+    """This node: our device id, the incarnation of our store, and the features in our greetings."""
 
     device: str
     incarnation: str
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class Session:
         self.peer = peer
         self.link = link
         self.incarnation = ""  # of the peer's store, once it is known
+        self.hub: HubHint | None = None  # what the peer says of itself, if it is a hub
         self._me = me
         self._now = 0.0
         self._met: frozenset[str] = frozenset()
@@ -152,7 +155,7 @@ class Session:
             Hello: Rule(Phase.CONNECTED, self._take_hello),
             Bye: Rule(Phase.CONNECTED, self._take_bye),
             Unknown: Rule(Phase.CONNECTED, _skip),
-            Ack: Rule(Phase.GREETED, self._sender.take_ack),
+            Ack: Rule(Phase.GREETED, self._take_ack),
             More: Rule(Phase.GREETED, self._sender.take_more),
             Declined: Rule(Phase.GREETED, self._sender.take_declined),
             Fragment: Rule(Phase.GREETED, self._receiver.take_fragment),
@@ -284,6 +287,11 @@ class Session:
         if self._anti_entropy.differed:
             self._timer.settle(self._now)
 
+    def _take_ack(self, ack: Ack) -> None:
+        """An Ack of a diff is movement, too: a peer that has nothing of a space is sent diffs, and wants none."""
+        if self._sender.take_ack(ack):
+            self._timer.moved(self._now)
+
     # --- greetings ---------------------------------------------------------------------------------------------------
 
     def _greet(self) -> Flow[None]:
@@ -295,11 +303,12 @@ class Session:
             self._say_hello(spaces)
 
     def _say_hello(self, spaces: Sequence[SharedSpace]) -> None:
-        self._greetings.send(spaces, self._me.incarnation)
+        self._greetings.send(spaces, self._me.incarnation, self._me.features)
         self._meet()
 
     def _take_hello(self, hello: Hello) -> None:
         self._greetings.take(hello)
+        self.hub = HubHint.of(hello.features)
         if hello.incarnation != self.incarnation:
             self.incarnation = hello.incarnation
             self._outbox.start(ask(Replica.note_incarnation, self.peer, hello.incarnation))

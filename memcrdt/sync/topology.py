@@ -3,6 +3,9 @@
 Up to 6 devices are all connected to each other. With more, each device keeps 5 connections to randomly chosen devices,
 and replaces one of them every minute. Otherwise two groups with enough connections among themselves would never find
 each other. At least two connections lead to devices that may write, because a read-only device passes nothing on.
+
+A hub is always on, so it is dialed before the others and its connection is kept. That a device is a hub is its own
+word. So this counts for two at most: a member that lies gets a connection, and hides no other device.
 Source of the number: HyParView (Leitão et al., 2007) keeps 5 active for 10,000 nodes.
 """
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 MESH: Final = 6  # maximum number of known devices that are all dialed
 VIEW: Final = 5  # connections of a device that knows more devices
+HUBS: Final = 2  # whose connections are kept
 WRITERS: Final = 2  # minimum number of connections to devices that may write
 BACKOFF_MIN_S: Final = 0.1
 BACKOFF_MAX_S: Final = 30.0
@@ -37,6 +41,7 @@ class Topology:
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._peers: dict[str, _Peer] = {}
+        self._hubs: set[str] = set()
 
     @property
     def is_mesh(self) -> bool:
@@ -48,9 +53,21 @@ class Topology:
         entry = self._peers.setdefault(peer, _Peer(now, writes))
         entry.due, entry.writes = now, writes
 
+    def note_hub(self, peer: str, is_hub: bool) -> None:
+        """Note whether a device says that it is a hub. Of more than two, the first two count."""
+        if not is_hub:
+            self._hubs.discard(peer)
+        elif len(self._hubs) < HUBS:
+            self._hubs.add(peer)
+
+    def is_hub(self, peer: str) -> bool:
+        """Return whether the device is dialed first, and its connection kept."""
+        return peer in self._hubs
+
     def forget(self, peer: str) -> None:
         """Never dial the device again."""
         self._peers.pop(peer, None)
+        self._hubs.discard(peer)
 
     def hurry(self, now: float) -> None:
         """Let every device be dialed at once."""
@@ -82,21 +99,23 @@ class Topology:
         due = [peer for peer, entry in self._waiting(active) if entry.due <= now]
         if not self.is_mesh:
             due = self._sample(due, active | {peer for peer, entry in self._peers.items() if entry.dialing})
-        return [self._dial(peer) for peer in due]
+        return [self._dial(peer) for peer in sorted(due, key=lambda peer: peer not in self._hubs)]
 
     def _sample(self, due: list[str], taken: Set[str]) -> list[str]:
         """Choose as many of the due devices as there is room for in addition to `taken`.
 
-        More are chosen if too few of the connected devices may write.
+        More are chosen if too few of the connected devices may write, or if a hub is not connected.
         """
         self._rng.shuffle(due)
-        few = [peer for peer in due if self._peers[peer].writes][: max(0, WRITERS - self._writers(taken))]
+        hubs = [peer for peer in due if peer in self._hubs]
+        missing = max(0, WRITERS - self._writers({*taken, *hubs}))
+        few = hubs + [peer for peer in due if self._peers[peer].writes and peer not in hubs][:missing]
         rest = [peer for peer in due if peer not in few]
         return few + rest[: max(0, VIEW - len(taken) - len(few))]
 
     def is_needed(self, peer: str, active: Set[str]) -> bool:
-        """Return whether the connection has to stay, because few others lead to devices that may write."""
-        return self._writers({peer}) > 0 and self._writers(active) <= WRITERS
+        """Return whether the connection has to stay: it leads to a hub, or few others to devices that may write."""
+        return peer in self._hubs or (self._writers({peer}) > 0 and self._writers(active) <= WRITERS)
 
     def _writers(self, peers: Set[str]) -> int:
         return sum(entry.writes for peer, entry in self._peers.items() if peer in peers)
@@ -108,10 +127,11 @@ class Topology:
 
     def next_due(self, active: Set[str], now: float) -> float | None:
         """Return the time when `choose` may next return a device, if no event comes before; None if it will not."""
-        waiting = [entry for _, entry in self._waiting(active)]
+        waiting = self._waiting(active)
         if not self.is_mesh and len(active) >= VIEW:
-            waiting = [entry for entry in waiting if entry.writes and self._writers(active) < WRITERS]
-        return min((entry.due for entry in waiting if entry.due > now), default=None)
+            has_few = self._writers(active) < WRITERS
+            waiting = [each for each in waiting if each[0] in self._hubs or (each[1].writes and has_few)]
+        return min((entry.due for _, entry in waiting if entry.due > now), default=None)
 
     def _waiting(self, active: Set[str]) -> list[tuple[str, _Peer]]:
         return [(peer, entry) for peer, entry in self._peers.items() if peer not in active and not entry.dialing]

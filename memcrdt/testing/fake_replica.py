@@ -51,6 +51,7 @@ class FakeReplica(Replica):
         members: For each space (by id) its name and the peers in it.
         receipts: Rows that peers hold, by peer, space and shard.
         scrubbed: Rows up to which peers have scrubbed, likewise.
+        only_read: The spaces (by id) that we may only read.
         reading: Whether a reader keeps deleted texts in the file.
         piece: Maximum number of texts in a diff; 0 for any number.
         ahead: A new shard needs a number below the number of shards plus this; 0 for any number.
@@ -66,6 +67,7 @@ class FakeReplica(Replica):
         self.members: dict[str, tuple[str, set[str]]] = {}
         self.receipts: dict[tuple[str, str, int], int] = {}
         self.scrubbed: dict[tuple[str, str, int], int] = {}
+        self.only_read: set[str] = set()
         self.reading = False
         self.unscrubbed: set[tuple[str, int, str]] = set()  # space, shard and text of each deleted text in the file
         self.incarnations: dict[str, str] = {}
@@ -153,6 +155,8 @@ class FakeReplica(Replica):
 
     def diff(self, space: str, shard: int, theirs: StateVector) -> ShardDiff:
         self._check(space)
+        if space in self.only_read:
+            return ShardDiff(_update([], ()), {}, 0)
         ours = self._shard(space, shard)
         whole = ShardDiff(ours.since(theirs), ours.vector(), ours.seq)
         blocks, _ = json.loads(whole.update)
@@ -177,7 +181,7 @@ class FakeReplica(Replica):
         if new and shard in self.full:
             return Applied("full", known, "it is full")
         if self.ahead and not known and shard >= len(self.digests(space)) + self.ahead:
-            return Applied("ahead", known, "others come first")
+            return Applied("later", known, "others come first")
         if new or not ours.deleted.issuperset(deleted):
             self._commit((space, shard), update, origin)
             self.applied_new += 1
@@ -265,7 +269,7 @@ class FakeReplica(Replica):
             self.unscrubbed |= {(*key, text) for text in new if self.reading}
         needs = {client: start for client, start, _ in blocks if start}
         after = {client: clock for client, clock in shard.vector().items() if clock != known.get(client)}
-        self._log.append(LogEntry(shard.seq, *key, update, needs, after, origin))
+        self._log.append(LogEntry(shard.seq, *key, update, needs, after, origin, key[0] in self.only_read))
 
 
 def _update(blocks: list[list[object]], deleted: set[str] | tuple[str, ...]) -> bytes:

@@ -1,26 +1,24 @@
-"""An Indexer that stores nothing, and the contract of every Indexer: a test class to inherit from."""
+"""The contract of every Indexer: a test class to inherit from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Final
 
-import apsw
 import pytest
 
 from memcrdt.config import Config
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.requests import check_add
-from memcrdt.model.values import Vector
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import changes
-from memcrdt.store.indexer import Indexer, IndexRow, Prepared
+from memcrdt.store.base import AnyStore
+from memcrdt.store.indexer import Indexer, IndexRow
 from memcrdt.store.location import MemoryLocation
 from memcrdt.store.recovery import rebuild
-from memcrdt.store.store import Store
+from memcrdt.store.store import Store, in_file
 from memcrdt.store.transaction import Transaction
 
 TEXTS: Final = (
@@ -31,26 +29,6 @@ TEXTS: Final = (
     "word " * 3_000,
 )
 _DEVICE: Final = "A" * 52
-
-
-class PlainIndex:
-    """An Indexer that stores nothing, for tests without search."""
-
-    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared: ...
-
-    def replace(
-        self, db: apsw.Connection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
-    ) -> None: ...
-
-    def erase_removed(self, db: apsw.Connection) -> bool:
-        return False
-
-    def committed(self) -> None: ...
-
-    def clear(self, db: apsw.Connection) -> None: ...
-
-    def problems(self, db: apsw.Connection) -> Iterator[str]:
-        return iter(())
 
 
 class IndexerAcceptance:
@@ -120,12 +98,12 @@ class IndexerAcceptance:
         """Rebuilt indexes equal the indexes that were updated live."""
         with closing(_memory(indexer)) as memory:
             memory.add_many(TEXTS)
-            assert rebuild.reindex(memory.store) == len(TEXTS)
+            assert rebuild.reindex(in_file(memory.store)) == len(TEXTS)
             assert memory.doctor().problems == ()
             with memory.store.writing() as db:
                 indexer.clear(db)
                 indexer.clear(db)
-            rebuild.reindex(memory.store)
+            rebuild.reindex(in_file(memory.store))
             assert memory.doctor().problems == ()
 
     def test_calls_without_anything_to_do_are_harmless(self, indexer: Indexer) -> None:
@@ -146,5 +124,5 @@ def _memory(indexer: Indexer) -> Memory:
     return Memory(None, store, Offline, pairing=Offline, searcher=Searcher(store, SearchIndex(None)), config=Config())
 
 
-def _adding(store: Store, *texts: str) -> changes.Adding:
+def _adding(store: AnyStore, *texts: str) -> changes.Adding:
     return changes.Adding([check_add(text, {}, store.now_ms()) for text in texts], changes.Ulids())

@@ -100,7 +100,7 @@ class ShardExchange:
             self._denial = str(exc)
             self._wake()
             return
-        if applied.status in ("ahead", "full", "refused"):
+        if applied.status in ("later", "full", "refused"):
             raise RemoteProtocolError(applied.reason)
         if applied.status == "gap":
             self._has_gap = True

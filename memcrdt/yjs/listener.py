@@ -11,7 +11,6 @@ checked, in case the page's own name resolves to this machine (DNS rebinding), a
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import WSCloseCode, web
 
+from memcrdt.certificates import server_context
 from memcrdt.errors import InputError, MemcrdtError, NotFoundError
 from memcrdt.model.ports import DEFAULT_YJS_PORT
 from memcrdt.net.addresses import Address
@@ -107,7 +107,7 @@ class YjsListener:
     async def start(self) -> None:
         """Start listening. Raises InputError or LockedError."""
         options = self._options
-        context = _context(options)
+        context = None if options.certificate is None else server_context(options.certificate, options.key)
         self._is_clear = context is None
         if self._is_clear and not _is_loopback(options.host):
             raise InputError(
@@ -232,19 +232,3 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _context(options: YjsOptions) -> ssl.SSLContext | None:
-    if options.certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # Without a password argument, OpenSSL would ask for one on the terminal.
-        context.load_cert_chain(options.certificate, options.key, password="")
-    except OSError as exc:  # SSLError is one
-        raise InputError(
-            f"the certificate {options.certificate} cannot be used ({exc.strerror or exc}); give PEM files, and an"
-            " unencrypted key"
-        ) from exc
-    return context

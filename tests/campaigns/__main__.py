@@ -8,6 +8,7 @@ python -m tests.campaigns sim --seed 4711
 python -m tests.campaigns sim --seeds 300 --rot
 python -m tests.campaigns mutants --seeds 300
 python -m tests.campaigns fuzz --updates 1000000
+python -m tests.campaigns mirror --lives 100 --steps 1000
 python -m tests.campaigns commands --count 10000
 python -m tests.campaigns heavy --memories 5000
 """
@@ -28,6 +29,7 @@ from typing import Any, Final, TypeVar
 
 from memcrdt.model.limits import MIB
 from tests.campaigns import commands, fuzz, heavy, kill, mutants, nonsense, powerloss, scenario, soak
+from tests.mirror import life
 
 # The number of items in one chunk, which one process runs as a whole.
 _SCHEDULES: Final = 100
@@ -70,6 +72,7 @@ def main() -> None:
     of_sim.add_argument("--verbose", action="store_true", help="print how often each event happened")
     of_mutants = add(_mutants, "the simulator on deliberately broken builds", seeds=300, first=0)
     of_mutants.add_argument("--jobs", type=int, default=os.cpu_count(), help="number of processes")
+    add(_mirror, "seeded lives of two machines that mirror a folder and crash", lives=8, steps=1_000, first=0)
     add(_commands, "commands that each open the home, write and close it", count=1_000)
     add(_heavy, "heavy calls of one process beside everyday calls of another, with the longest waits", memories=2_000)
     given = parser.parse_args()
@@ -87,6 +90,11 @@ def _powerloss(given: argparse.Namespace) -> str:
 def _kill(given: argparse.Namespace) -> str:
     with tempfile.TemporaryDirectory(prefix="memcrdt-kill-") as home:
         return f"nothing was lost: {given.kills} kills, {kill.run(Path(home), given.kills, given.seed)} writes kept,"
+
+
+def _mirror(given: argparse.Namespace) -> str:
+    crashes = sum(_spread(partial(life.run, steps=given.steps), _chunks(given.first, given.lives, 1)))
+    return f"no text was lost: {given.lives} lives of {given.steps} steps, {crashes} crashes,"
 
 
 def _commands(given: argparse.Namespace) -> str:

@@ -1,4 +1,4 @@
-"""What a member that was taken over does with its right to write, and what a hostile hand does with clocks and files.
+"""What a member that was taken over does with its right to write.
 
 The times and the choices follow from the seed, but from a separate random generator: up to the first attack a run is
 the same as without. None of the attacks uses a right to remove a member or a memory, which every member has.
@@ -20,23 +20,20 @@ from memcrdt.model.registers import DELETED
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement
 from memcrdt.store import log
-from memcrdt.store.clock import JUMP_MS
 from memcrdt.store.membership.statement_store import known_members
 from memcrdt.store.meta import is_asserting
 from memcrdt.sync.messages import Push
-from tests.campaigns import disk_rot
+from tests.campaigns import hazards, membership
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.hostile import HostileComputer, new_identity, signed
 from tests.campaigns.second_key import SecondKey
-from tests.campaigns.work import write_expiring
 from tests.campaigns.world import World
 from tests.odd_registers import MEMORIES, OddRegisters
 
-_DAY_MS: Final = 86_400_000
 _OFTEN: Final = 0.2  # share of the steps
 _OFTEN_WITH_HOSTILE: Final = 0.5  # the same with a hostile member
-_JUMPS_DAYS: Final = (100, 100, 1_100, -1_100)
+_AHEAD: Final = 0.2  # share of the attacks of a thief
 _ROLL: Final = 150  # statements in most runs, instead of 1,000, so that a list is full soon
 _TRUE_LIMITS: Final = 0.002  # share of runs without these two: each takes a minute or two
 _CLIENTS: Final = 400  # client ids in a shard, instead of 16,384
@@ -59,7 +56,7 @@ def small_limits(world: World) -> Iterator[None]:
 
 
 def strike(world: World) -> None:
-    """Occasionally let a hostile member attack, a clock jump, or somebody restore a crafted backup."""
+    """Occasionally let a hostile member attack, or something happen to a clock or to files (hazards.py)."""
     members = [each for each in world.strangers if isinstance(each, HostileComputer) and each.on]
     if world.attacks.random() >= (_OFTEN_WITH_HOSTILE if members else _OFTEN):
         return
@@ -67,12 +64,13 @@ def strike(world: World) -> None:
     if second is not None and second not in world.strangers and second.thief is world.outcast and second.thief.on:
         _let_second_key_arrive(world, second.thief)
         return
+    if world.has_thief and world.outcast is None and world.attacks.random() < _AHEAD and _run_ahead(world):
+        return
     if members and world.attacks.random() < 0.9:
         _attack(world, world.attacks.choice(members))
         return
-    honest = [each for each in world.computers if each.on and world.parts[each.id][PERSONAL]]
-    if honest and (act := world.attacks.choice((_jump, _restore_crafted, None))) and world.has_crafted_files:
-        disk_rot.attempt(world, world.attacks.choice(honest), act)
+    if world.has_hazards:
+        hazards.strike(world)
 
 
 def _attack(world: World, hostile: HostileComputer) -> None:
@@ -80,40 +78,6 @@ def _attack(world: World, hostile: HostileComputer) -> None:
     _ATTACKS[name][1](world, hostile)
     world.was_attacked = True
     world.counts[f"attack: {name}"] += 1
-
-
-def _jump(world: World, computer: Computer) -> None:
-    """Set a clock wrong by months or years, or right again."""
-    wrong = 0 if computer.skew_ms else world.attacks.choice(_JUMPS_DAYS) * _DAY_MS
-    write_expiring(world, computer)
-    computer.skew_ms = wrong
-    write_expiring(world, computer)
-    world.counts["clock that jumps"] += 1
-
-
-def _restore_crafted(world: World, computer: Computer) -> None:
-    """Restore a backup that a hostile hand has prepared.
-
-    Raise LostError if the computer then trusts others than before.
-    """
-    if computer.on_mains:
-        return
-    since, files = world.backups.get(computer.id) or (world.sim.now, computer.files())
-    before = computer.trust()
-    after = computer.restore_crafted(files, device_id(world.attacks.randbytes(KEY_BYTES)))
-    world.promises.restored(computer, since)
-    world.wiretap.restored(computer)
-    if after != before:
-        raise LostError(f"{computer.name}: a backup has changed which devices it trusts")
-    write_expiring(world, computer)
-    world.counts["crafted backup restored"] += 1
-
-
-def make_peace(world: World) -> None:
-    """Set the clocks right that have jumped."""
-    for computer in world.computers:
-        if abs(computer.skew_ms) > JUMP_MS:
-            computer.skew_ms = 0
 
 
 # --- statements -------------------------------------------------------------------------------------------------------
@@ -146,7 +110,7 @@ def _flood_statements(world: World, hostile: HostileComputer) -> None:
 def _let_second_key_arrive(world: World, hostile: HostileComputer) -> None:
     """Let the second key of a hostile member arrive, or write."""
     second = world.second_key
-    if second is None or second.thief is not hostile:
+    if second is None or second.thief is not hostile or (world.has_thief and world.outcast is None):
         return
     if second not in world.strangers:
         world.strangers.append(second)
@@ -157,6 +121,27 @@ def _let_second_key_arrive(world: World, hostile: HostileComputer) -> None:
         with suppress(ReadOnlyError):
             second.memory.add(world.text())
             second.committed()
+
+
+def _run_ahead(world: World) -> bool:
+    """Let the second key arrive at members that do not hear yet that the thief was just revoked.
+
+    Return whether there are such members.
+    """
+    second, honest = world.second_key, world.inviters()
+    if second is None or not second.thief.on or len(honest) < 2:
+        return False
+    revokers = [each for each in honest if each.peers.is_accepted(second.thief.id) and each.may_write(PERSONAL)]
+    if not revokers:
+        return False
+    revoker = world.attacks.choice(revokers)
+    others = [each.id for each in world.everyone if each is not revoker]
+    world.sim.block([revoker.id], others)
+    world.sim.block(others, [revoker.id])
+    membership.revoke(world, revoker)
+    _let_second_key_arrive(world, second.thief)
+    world.counts["second key ahead of the revocation"] += 1
+    return True
 
 
 # --- data -------------------------------------------------------------------------------------------------------------

@@ -1,31 +1,27 @@
-"""Simulated computers: a home with a real store, used by the process of an agent and by the syncing process."""
+"""Simulated computers: a machine whose store is used by the process of an agent and by the syncing process."""
 
 from __future__ import annotations
 
+import json
 import logging
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
 
 import apsw
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from memcrdt.config import Config
-from memcrdt.errors import RemoteProtocolError
+from memcrdt.errors import RemoteProtocolError, StoreError
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.offline import Offline
 from memcrdt.model.clocks import StateVector, decode_state_vector
-from memcrdt.model.device_ids import KEY_BYTES
 from memcrdt.model.membership import Adoption, side
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement, unpack
 from memcrdt.net.auth import HANDSHAKE_FRAME_BYTES
-from memcrdt.net.identity import Identity
 from memcrdt.node.driver import PEERS_INTERVAL_S
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
@@ -33,35 +29,34 @@ from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import log
 from memcrdt.store.files import FILE
-from memcrdt.store.incarnation import StoreOptions
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.membership.statement_store import creator_of
 from memcrdt.store.recovery.restore import restore
 from memcrdt.store.spaces import space_number
-from memcrdt.store.store import Store
+from memcrdt.store.store import Store, in_file
 from memcrdt.sync.events import Committed, Revoked, SyncNow
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.replica import MembershipRecord
-from memcrdt.testing.faults import UNSYNCED, Disk, Fault, FaultyVfs
-from memcrdt.testing.simulator import Reactor, SimulatedNode, Simulator
+from memcrdt.testing.faults import UNSYNCED
+from memcrdt.testing.simulator import Reactor, SimulatedNode
 from tests.bare_device import spoil_rows
+from tests.campaigns.machine import Files, Machine, QuietStore, Site
 
 DOORBELL_S: Final = 0.025  # delay until the syncing process learns of a commit of another process
 DEAF_S: Final = DOORBELL_S + PEERS_INTERVAL_S  # maximum delay until it learns of a change of the peers
 SCRUB_S: Final = 0.05  # delay until waiting bytes are scrubbed
-_EPOCH_MS: Final = 1_800_000_000_000
 _VECTOR: Final = "SELECT state_vector FROM shards JOIN spaces USING(space) WHERE id = ? AND number = ?"
 _LOG: Final = ("updates", "snapshots")
 _REVOKED: Final = "SELECT device FROM peers WHERE state = 'revoked'"
-_MAINS: Final = FaultyVfs("memcrdt-mains", Disk())  # only one computer of a simulation can lose its power
 _CRAFTED: Final = """
 INSERT INTO peers(device, name, state, added_at) VALUES(:device, 'old laptop', 'accepted', 1);
 INSERT OR REPLACE INTO shares(space, device, read_only) SELECT space, :device, 0 FROM spaces;
 INSERT OR REPLACE INTO invited(space, device, read_only) SELECT space, :device, 0 FROM spaces;
 CREATE TRIGGER hide AFTER INSERT ON updates BEGIN DELETE FROM memories; DELETE FROM revisions; END;
 UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = 'updates'"""
+_ALARMS: Final = "SELECT value FROM meta WHERE key = 'alarms'"
 _TRUST: Final = (
     "SELECT device, name, state FROM peers ORDER BY device",
     "SELECT space, device, read_only FROM shares ORDER BY space, device",
@@ -70,27 +65,38 @@ _TRUST: Final = (
     "SELECT type, name, sql FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name",
 )
 
-Files = dict[str, bytes]
-
-
 logging.getLogger("memcrdt").addHandler(logging.NullHandler())  # warnings are expected
 
 
-class QuietStore(Store):
-    """A store without threads. Its computer sets `on_scrub`, which is called when bytes wait to be scrubbed."""
-
-    on_scrub: Callable[[], None] = staticmethod(lambda: None)
-
-    def scrub_later(self) -> None:
-        self.on_scrub()
+def _fails(store: Store) -> bool:
+    """Return whether a store refuses to read and to write."""
+    refused = 0
+    for using in (store.reading, store.writing):
+        try:
+            with using():
+                pass
+        except StoreError:
+            refused += 1
+    return refused == 2
 
 
 class _Replica(StoreReplica):
-    """A replica that reports new statements of members. A real syncing process learns of them after a commit."""
+    """A replica that reports new statements of members, and what it confirms.
 
-    def __init__(self, store: Store, learnt: Callable[[], None]) -> None:
+    A real syncing process learns of statements after a commit.
+    """
+
+    def __init__(self, store: Store, learnt: Callable[[], None], confirms: Callable[[str], None]) -> None:
         super().__init__(store)
+        self._file = store
         self._learnt = learnt
+        self._confirms = confirms
+
+    def is_scrubbed(self, space: str) -> bool:
+        is_scrubbed = super().is_scrubbed(space)
+        if is_scrubbed:
+            self._confirms(space)
+        return is_scrubbed
 
     def merge_membership(self, peer: str, space: str, record: MembershipRecord) -> bool:
         with self.noticing():
@@ -103,25 +109,18 @@ class _Replica(StoreReplica):
     @contextmanager
     def noticing(self) -> Iterator[None]:
         """Report a change of the statements inside the block."""
-        writer = self._store.writer()
+        writer = self._file.writer()
         before = writer.total_changes()
         yield
         if writer.total_changes() != before:
             self._learnt()
 
 
-@dataclass(frozen=True, slots=True)
-class Site:
-    """The simulator, and a folder for the homes of the simulated computers."""
-
-    sim: Simulator
-    folder: Path
-
-
-class Computer:
+class Computer(Machine):
     """A simulated device with a letter for a name.
 
-    While it is on, `memory` is the agent's memory, and `node` is the node of the simulation.
+    While it is on, `memory` is the agent's memory, and `node` is the node of the simulation. `on_confirming` is called
+    with the id of a space before another device learns that no byte of a forgotten memory is left in its file.
 
     Args:
         site: The simulator and the folder.
@@ -131,40 +130,22 @@ class Computer:
     """
 
     def __init__(self, site: Site, name: str, *, skew_ms: int = 0, on_mains: bool = False) -> None:
-        private = site.sim.rng.randbytes(KEY_BYTES)
-        public = Ed25519PrivateKey.from_private_bytes(private).public_key().public_bytes_raw()
-        self.identity = Identity(site.folder / f"{name}.key", public, private)
-        self.id = self.identity.device_id
-        self.name = name
-        self.home = site.folder / name
-        self.sim = site.sim
-        self.skew_ms = skew_ms
+        super().__init__(site, name, skew_ms=skew_ms, on_mains=on_mains)
         self.on = False
+        self.on_confirming: Callable[[Computer, str], None] = lambda computer, space: None
         self.outcasts: dict[str, float] = {}  # devices that this store knows to be revoked, with the virtual time
-        self._vfs = _MAINS.name if on_mains else UNSYNCED.name
-        self._disk = Disk()
-        self._marks = site.folder / f"{name} marks"
-        self._rng = Random(f"{site.sim.rng.random()} {name}")
-        self._looks = 0
-        self._boots = 0
         self._reading: apsw.Connection | None = None
 
     # --- on and off ---------------------------------------------------------------------------------------------------
 
-    @property
-    def on_mains(self) -> bool:
-        """Whether its power can be cut."""
-        return self._vfs == _MAINS.name
-
     def boot(self) -> None:
         """Start both processes after a start of the machine."""
-        self._boots += 1
+        self.begin_boot()
         self.start()
 
     def start(self) -> None:
         """Start both processes."""
-        if self.on_mains:
-            _MAINS.disk = self._disk
+        self.connect_disk()
         self._server, agent = self._open(), self._open()
         self.memory = Memory(
             self.home,
@@ -175,7 +156,7 @@ class Computer:
             config=Config(budget_mb=0),
         )
         self.memory.retention.note_time()  # as memcrdt.open() does
-        self.replica = _Replica(self._server, self.told)
+        self.replica = _Replica(self._server, self.told, lambda space: self.on_confirming(self, space))
         self.peers = Peers(self._server)
         self.members = Members(self._server)
         self._roster = TrustedPeers(self.peers)
@@ -210,7 +191,7 @@ class Computer:
 
         Return whether there was a row to change.
         """
-        with self.memory.store.writing() as db:
+        with in_file(self.memory.store).writing() as db:
             rows = [(table, seq) for table in _LOG for (seq,) in db.execute(f"SELECT seq FROM {table} ORDER BY seq")]
             if not rows:
                 return False
@@ -221,44 +202,26 @@ class Computer:
         self.start()
         return True
 
-    def lose_power_within(self, operations: int) -> None:
-        """Make the power fail at the given operation of the disk, counted from 1."""
-        self._disk.fault = Fault("cut", self._disk.done + operations)
-
     def cut_power(self) -> None:
         """Cut the power, unless it has already failed. Unsynced data is lost or torn."""
-        with tempfile.TemporaryDirectory(dir=self.home.parent) as folder:
-            left = Path(folder)
-            self._disk.after_power_cut(left, self._rng)
-            self.stop()
-            self.put({path.name: path.read_bytes() for path in sorted(left.iterdir())})
+        left = self.left_by_power_cut()
+        self.stop()
+        self.put(left)
 
     @contextmanager
     def failing_disk(self) -> Iterator[None]:
         """Make every commit of the agent fail inside the block."""
-        writer = self.memory.store.writer()
+        writer = in_file(self.memory.store).writer()
         writer.set_commit_hook(lambda: True)
         try:
             yield
         finally:
             writer.set_commit_hook(None)
 
-    def files(self) -> Files:
-        """Return the present content of the store's files."""
-        return {path.name: path.read_bytes() for path in (self.home / FILE, self.home / f"{FILE}-wal") if path.exists()}
-
     def has_to_scrub(self) -> bool:
         """Return whether the store knows of bytes of forgotten memories that it has yet to erase."""
         with self.memory.store.reading() as db:
             return log.is_anything_to_scrub(db)
-
-    def put(self, files: Files) -> None:
-        """Overwrite the files of the store while the computer is off."""
-        for path in self.home.glob(f"{FILE}-*"):
-            path.unlink()
-        for name, content in files.items():
-            (self.home / name).write_bytes(content)
-        self._disk = Disk()
 
     def restore_crafted(self, files: Files, stranger: str) -> list[tuple[Any, ...]]:
         """Restore a backup into which somebody has put a device, triggers, and a sequence at its end.
@@ -281,12 +244,6 @@ class Computer:
     def trust(self) -> list[tuple[Any, ...]]:
         """Return everything by which other devices are trusted, and what could act on its own in the file."""
         return [row for sql in _TRUST for row in self._reader().execute(sql)]
-
-    def copy_to(self, other: Computer) -> None:
-        """Copy this home to a new computer."""
-        shutil.copytree(self.home, other.home)
-        for path in other.home.glob("*-shm"):
-            path.unlink()
 
     # --- operations ---------------------------------------------------------------------------------------------------
 
@@ -312,6 +269,18 @@ class Computer:
         node = self.node
         self.sim.after(self._rng.uniform(DOORBELL_S, DEAF_S), lambda: self._refresh(node))
 
+    def see_clock(self, other: Computer) -> None:
+        """Compare clocks with another computer, as two devices do that connect."""
+        self.meet_clock(other, self._server)
+
+    def is_refused(self) -> bool:
+        """Return whether neither process can write or read any more."""
+        return all(_fails(store) for store in (in_file(self.memory.store), self._server))
+
+    def alarms(self) -> list[str]:
+        """Return the texts of the raised alarms."""
+        return [text for _, text in json.loads(str(self._reader().execute(_ALARMS).get or "[]"))]
+
     def sync_now(self) -> None:
         self.sim.give(self.node, SyncNow())
 
@@ -321,10 +290,6 @@ class Computer:
             return None
         row = self._reader().execute(_VECTOR, (space, shard)).get
         return decode_state_vector(row) if row else {}
-
-    def true_ms(self) -> int:
-        """Return the virtual time in ms since 1970, which a correct clock shows."""
-        return _EPOCH_MS + round(1000 * self.sim.now)
 
     def space(self, name: str) -> str:
         """Return the id of the space with this name."""
@@ -409,22 +374,10 @@ class Computer:
         return self._reading
 
     def _open(self) -> QuietStore:
-        options = StoreOptions(
-            vfs=self._vfs,
-            marks=self._marks,
-            machine=self.id,
-            boot=f"boot {self._boots}",
-            clock=self._look,
-            random=self._rng.randbytes,
-        )
-        store = QuietStore(self.home, self.id, SearchIndex(None), options)
+        store = self.open_store()
         store.on_scrub = lambda: self.sim.after(SCRUB_S, lambda: self._scrub(store))
         store.on_scrub()  # the store called it before the callback was set
         return store
-
-    def _look(self) -> int:
-        self._looks += 1
-        return self.true_ms() + self.skew_ms + self._looks
 
     def _scrub(self, store: Store) -> None:
         if self.on and store in (self.memory.store, self._server):

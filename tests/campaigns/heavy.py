@@ -48,7 +48,7 @@ def run(folder: Path, count: int) -> dict[str, Beside]:
         LostError: A call of the other process failed, or something that it added is missing.
     """
     found: dict[str, Beside] = {}
-    with memcrdt.open(folder / "home") as memory:
+    with memcrdt.open(folder / "home", embedder="static") as memory:
         here, there = processes().Pipe()
         other = processes().Process(target=_everyday, args=(folder / "home", there))
         other.start()
@@ -122,7 +122,7 @@ def _letters(texts: list[str]) -> list[list[float]]:
 
 
 def _restore(home: Path, backup: Path) -> None:
-    with memcrdt.open(home) as memory:
+    with memcrdt.open(home, embedder="static") as memory:
         memory.files.restore(backup)
 
 
@@ -140,7 +140,7 @@ def _everyday(home: Path, parent: Any) -> None:
     """Make everyday calls until the parent says None. Answer each message with what happened since the one before."""
     kept: list[str] = []
     try:
-        with memcrdt.open(home) as memory:
+        with memcrdt.open(home, embedder="static") as memory:
             parent.send("ready")
             waits: list[tuple[float, str]] = []
             said: object = ""

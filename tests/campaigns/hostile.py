@@ -47,7 +47,7 @@ class TakenOverComputer(Computer):
             candidates = (Genesis(self.id, self._rng.randbytes(16)) for _ in range(_ATTEMPTS))
             for genesis in candidates:
                 if genesis.space_id < taken:
-                    replace_genesis(db, space, genesis)
+                    replace_genesis(db, space, genesis, self.id)
                     break
         self.told()
 

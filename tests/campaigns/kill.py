@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Final
 
+from memcrdt.store.store import in_file
 from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 from tests.campaigns.peeks import keep_peeking
 
@@ -118,7 +119,7 @@ def _check(home: Path, notes: Path) -> int:
             acknowledged += 1
     with open_memory(home) as memory:
         expected.check(texts_of(memory), "after the kills")
-        with memory.store.reading() as db:
+        with in_file(memory.store).reading() as db:
             if (found := db.pragma("integrity_check")) != "ok":
                 raise LostError(f"the file is damaged: {found}")
         memory.add("it can be written again")

@@ -29,14 +29,14 @@ _CARRIED_OFF: Final = 0.3  # share of the opportunities
 def set_up(world: World) -> None:
     """Make the computers, and connect those that know each other from the start."""
     rng = world.rng
-    world.by_hand = rng.random() < 0.4
+    world.by_hand = rng.random() < 0.4 and not world.has_thief
     count = rng.choice((2, 3, 3, 4))
     on_mains = rng.randrange(count) if rng.random() < 0.25 else None
     made = [
         Computer(world.site, "ABCD"[n], skew_ms=rng.choice((0, 0, -3, 5)) * _DAY_MS, on_mains=n == on_mains)
         for n in range(count)
     ]
-    if rng.random() < 0.2:
+    if rng.random() < 0.2 and not world.has_thief:
         world.suspect = Computer(world.site, "R")
         made.append(world.suspect)
     first, *others = made
@@ -178,16 +178,17 @@ def _let_in_others(world: World) -> None:
         tampered.boot()
         world.strangers.append(tampered)
         _pair(world, rng.choice(world.inviters()), tampered, PERSONAL, read_only=True)
-    if rng.random() < 0.15:
+    if rng.random() < 0.15 or world.has_thief:
         hostile = HostileComputer(world.site, "X")
         hostile.boot()
         world.strangers.append(hostile)
+        world.promises.doubt(hostile)  # what it sends to a reader, it may keep from the others
         if world.by_hand:
             _meet(world, hostile)
         else:
             _pair(world, rng.choice(world.inviters()), hostile, PERSONAL)
         world.counts["member that was taken over"] += 1
-        if world.suspect is None and rng.random() < 0.5:
+        if world.suspect is None and (rng.random() < 0.5 or world.has_thief):
             world.suspect = hostile
             if not world.by_hand:
                 world.second_key = SecondKey(world.site, hostile)

@@ -22,15 +22,18 @@ from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import Statement, unpack
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
-from memcrdt.store import claims, compaction, connections, log, shared_log
+from memcrdt.store import claims, clock, compaction, connections, high_water_mark, log, shared_log
 from memcrdt.store.clock import ClockNote
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMarks
+from memcrdt.store.indexer import sqlite_of
+from memcrdt.store.location import FolderLocation
 from memcrdt.store.log import Append
 from memcrdt.store.membership import members, shares, statement_store
 from memcrdt.store.recovery import restore
 from memcrdt.store.shared_log import SharedRow
 from memcrdt.store.spaces import LOCAL
+from memcrdt.store.sql import SqlConnection
 from memcrdt.store.transaction import Transaction
 from memcrdt.sync.events import Revoked
 from memcrdt.sync.replica import LogEntry, LogPage, SharedSpace
@@ -43,9 +46,9 @@ def _send_before_commit() -> Iterator[None]:
     rows: dict[str, list[tuple[int, Append]]] = defaultdict(list)
     append, read = log.append, StoreReplica.log
 
-    def appending(db: apsw.Connection, row: Append) -> int:
+    def appending(db: SqlConnection, row: Append) -> int:
         seq = append(db, row)
-        rows[db.filename].append((seq, row))
+        rows[sqlite_of(db).filename].append((seq, row))
         return seq
 
     def reading(self: StoreReplica, after_seq: int, limit: int) -> LogPage:
@@ -53,8 +56,8 @@ def _send_before_commit() -> Iterator[None]:
         known = {entry.seq for entry in page.entries}
         with self._store.reading() as db:
             found = [
-                SharedRow(seq, *place, row.update, log.checksum(row.shard, row.update), row.origin)
-                for seq, row in rows[db.filename]
+                SharedRow(seq, *place, row.update, log.checksum(row.shard, row.update), row.origin, False)
+                for seq, row in rows[sqlite_of(db).filename]
                 if seq > page.next_seq and seq not in known and (place := _place(db, row.shard))
             ]
         early = [LogEntry(*update) for row in found if (update := shared_log.scanned(row))]
@@ -65,7 +68,7 @@ def _send_before_commit() -> Iterator[None]:
         yield
 
 
-def _place(db: apsw.Connection, shard: int) -> tuple[str, int, int] | None:
+def _place(db: SqlConnection, shard: int) -> tuple[str, int, int] | None:
     sql = "SELECT id, shard, number FROM shards JOIN spaces USING(space) WHERE shard = ? AND name <> ?"
     found: tuple[str, int, int] | None = db.execute(sql, (shard, LOCAL)).fetchone()
     return found
@@ -100,6 +103,11 @@ def _forget_by_overwriting() -> AbstractContextManager[object]:
         return {**edits.swept(tombstone.id, found), registers.birth_key(tombstone.id): None}
 
     return patch.object(edits, "forgotten", forgotten)
+
+
+def _confirm_too_early() -> AbstractContextManager[object]:
+    """Confirm to others that a forgotten memory is erased as soon as it is forgotten."""
+    return patch.object(StoreReplica, "is_scrubbed", _yes)
 
 
 def _compact_stale_documents() -> AbstractContextManager[object]:
@@ -191,6 +199,31 @@ def _cut_lists_of_members() -> AbstractContextManager[object]:
     return _all(patch.object(roll, "retained", retained), patch.object(members, "retained", retained))
 
 
+def _believe_every_keep() -> AbstractContextManager[object]:
+    """Let every revocation that is heard keep adds, whoever signed it."""
+    run = membership._Derivation.run
+
+    def running(self: membership._Derivation) -> None:
+        for device, revocations in self.revoked.items():
+            for each in revocations:
+                self._keep(device, each.claim.keep)
+        run(self)
+
+    return patch.object(membership._Derivation, "run", running)
+
+
+def _keep_adds_of_others() -> AbstractContextManager[object]:
+    """Let a revocation of one device keep the adds of another."""
+
+    def keep(self: membership._Derivation, device: str, adds: Iterable[bytes]) -> None:
+        for add in adds:
+            if add in self._adds:
+                self._kept.add(add)
+                self._consider(add)
+
+    return patch.object(membership._Derivation, "_keep", keep)
+
+
 def _leave_shares() -> AbstractContextManager[object]:
     """Leave the shares of devices that are no members any more."""
     replace_shares = shares._replace
@@ -204,6 +237,21 @@ def _leave_shares() -> AbstractContextManager[object]:
 def _trust_the_clock() -> AbstractContextManager[object]:
     """Forget expired memories by a clock that has just jumped."""
     return patch.object(ClockNote, "moved_to", lambda self, now: ClockNote(now))
+
+
+def _show_doubted_clocks() -> AbstractContextManager[object]:
+    """Show a clock to other devices although it has just jumped, so that devices which jumped together agree."""
+    return patch.object(clock, "shown", lambda note, now: now)
+
+
+def _keep_all_marks_on_one_disk() -> AbstractContextManager[object]:
+    """Keep no high-water mark outside the disks that may be rolled back together."""
+    return patch.object(high_water_mark, "_is_private", lambda folder: False)
+
+
+def _go_on_without_the_file() -> AbstractContextManager[object]:
+    """Never look whether a path still leads to the file that is open."""
+    return patch.object(FolderLocation, "check_there", _nothing)
 
 
 def _take_any_number_of_clients() -> AbstractContextManager[object]:
@@ -251,6 +299,7 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "reuse a client id": _reuse_client_ids,
     "compare state vectors only": _compare_state_vectors_only,
     "forget by overwriting the birth": _forget_by_overwriting,
+    "confirm a forgetting too early": _confirm_too_early,
     "compact a stale document": _compact_stale_documents,
     "leave commits unsynced": _sync_no_commit,
     "take what readers send": _take_from_readers,
@@ -260,8 +309,13 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "follow smaller ids": _follow_smaller_ids,
     "let the latest add decide": _let_the_latest_add_decide,
     "cut lists of members": _cut_lists_of_members,
+    "believe every keep": _believe_every_keep,
+    "keep adds of others": _keep_adds_of_others,
     "leave shares": _leave_shares,
     "trust the clock": _trust_the_clock,
+    "show a doubted clock": _show_doubted_clocks,
+    "keep all marks on one disk": _keep_all_marks_on_one_disk,
+    "go on without the file": _go_on_without_the_file,
     "take any number of client ids": _take_any_number_of_clients,
     "take any shard": _take_any_shard,
     "write nothing again": _write_nothing_again,

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from memcrdt.errors import MemcrdtError
 from memcrdt.memory.memory import Memory
 from memcrdt.store.files import FILE
+from memcrdt.store.store import in_file
 from memcrdt.testing.faults import Disk, Fault, FaultKind, FaultyVfs, Operation, unheard
 from tests.campaigns.expected import Expected, LostError, open_memory, texts_of
 
@@ -92,7 +93,7 @@ class _Schedule:
     def _check_disk(self, left: Path) -> None:
         with open_memory(left) as memory:
             self._expected.check(texts_of(memory), f"{self._name}, after the power cut")
-            with memory.store.reading() as db:
+            with in_file(memory.store).reading() as db:
                 if (found := db.pragma("integrity_check")) != "ok":
                     raise LostError(f"{self._name}: the file is damaged: {found}")
             memory.add("it can be written again")

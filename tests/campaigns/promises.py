@@ -124,6 +124,13 @@ class Promises:
                     _check_clean(other, {memory_id: texts})
         return len(self._confirmed) - before
 
+    def check_confirming(self, computer: Computer, space: str) -> None:
+        """Check that a computer which confirms that a space (its id) is clean has no text of its forgotten memories."""
+        with computer.memory.store.reading() as db:
+            sql = "SELECT graves.id FROM graves JOIN spaces USING(space) WHERE spaces.id = ?"
+            graves = {str(memory_id) for (memory_id,) in db.execute(sql, (space,))}
+        _check_clean(computer, {memory_id: self._texts[memory_id] for memory_id in graves & self._texts.keys()})
+
     def agree(self, computers: Sequence[Computer]) -> bool:
         """Return whether all computers have equal digests of each space that they share."""
         parts = [(each, space) for each in computers for space in self.parts[each.id]]

@@ -15,7 +15,7 @@ from typing import Final
 from memcrdt.errors import MemcrdtError, ReadOnlyError
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.testing.simulator import NetworkConditions
-from tests.campaigns import attacks, disk_rot, failures, membership, work
+from tests.campaigns import attacks, disk_rot, failures, hazards, membership, work
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.world import TAMPERED_WORD, World
@@ -52,7 +52,11 @@ class SeedOutcome:
 
 
 def play(seed: int, *, rot: bool = False) -> SeedOutcome:
-    """Play one seed. The same seed has the same outcome. With `rot`, disks also change written data."""
+    """Play one seed. With `rot`, disks also change written data.
+
+    The same seed has the same outcome, unless a hostile computer spoils frames: Yjs writes the fields of a value in an
+    order that differs between runs, so a spoiled byte may be in another field.
+    """
     with _folder() as folder:
         world = World(seed, folder, rot=rot)
         error = ""
@@ -81,6 +85,7 @@ def _play(world: World) -> None:
         _look_at_confirmations(world)
         _step(world)
         attacks.strike(world)
+        hazards.meet_clocks(world)
         disk_rot.spoil(world)
     if world.rng.random() < 0.5:
         _play_epilogue(world)
@@ -151,7 +156,7 @@ def _make_peace(world: World) -> None:
     world.sim.conditions = _CALM
     world.sim.mend()
     failures.boot(world)
-    attacks.make_peace(world)
+    hazards.make_peace(world)
     membership.reunite(world)
     _settle(world, brought=_BROUGHT)
     if world.was_attacked:

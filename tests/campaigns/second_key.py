@@ -10,8 +10,9 @@ from memcrdt.model.device_ids import KEY_BYTES, device_id
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.statements import Statement
 from memcrdt.store.membership.members import Members
-from tests.campaigns.computer import Computer, Site
+from tests.campaigns.computer import Computer
 from tests.campaigns.hostile import HostileComputer, TakenOverComputer, new_identity, signed
+from tests.campaigns.machine import Site
 
 
 class SecondKey(TakenOverComputer):

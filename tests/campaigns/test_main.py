@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 
 from tests.campaigns import __main__ as command
 from tests.campaigns.mutants import MUTANTS
+from tests.mirror.life import Life
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -43,3 +45,12 @@ def test_a_fuzzing_says_how_much_memory_it_took(
     """The result has the fates of the updates and the memory use."""
     run(monkeypatch, "fuzz", "--updates", "200")
     assert capsys.readouterr().out.startswith("every document stayed intact: 200 updates, by fate ")
+
+
+def test_lives_with_a_mirror_lose_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The result has the number of crashes. A lost text is an error with the seed."""
+    run(monkeypatch, "mirror", "--lives", "1", "--steps", "120")
+    assert re.match(r"no text was lost: 1 lives of 120 steps, [1-9]\d* crashes, in ", capsys.readouterr().out)
+    monkeypatch.setattr(Life, "found", lambda life: set())
+    with pytest.raises(AssertionError, match=r"seed 2: markdown with deletes: lost at the end: \['t"):
+        run(monkeypatch, "mirror", "--lives", "1", "--steps", "60", "--first", "2")

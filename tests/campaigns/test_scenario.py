@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -23,7 +24,8 @@ CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played 
     "reuse a client id": 41,
     "compare state vectors only": 25,
     "forget by overwriting the birth": 0,
-    "compact a stale document": 24,
+    "confirm a forgetting too early": 3,
+    "compact a stale document": 1,
     "leave commits unsynced": 2,
     "take what readers send": 6,
     "keep talking to a revoked device": 7,
@@ -31,14 +33,25 @@ CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played 
     "trust signatures": 47,
     "follow smaller ids": 3698,
     "let the latest add decide": 25,
-    "cut lists of members": 62,
+    "cut lists of members": 223,
+    "believe every keep": 14,
+    "keep adds of others": 14,
     "leave shares": 9,
-    "trust the clock": 48,
+    "trust the clock": 5,
+    "show a doubted clock": 5,
+    "keep all marks on one disk": 5,
+    "go on without the file": 31,
     "take any number of client ids": 64,
     "take any shard": 25,
-    "write nothing again": 64,
+    "write nothing again": 76,
     "restore trust": 5,
 }
+
+
+@pytest.fixture(autouse=True)
+def _brief_reports(caplog: pytest.LogCaptureFixture) -> None:
+    """Keep the hundreds of warnings of doubted clocks out of the report of a failure."""
+    caplog.set_level(logging.ERROR, logger="memcrdt")
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -75,7 +88,9 @@ def test_everything_that_is_to_be_tried_happens() -> None:
     missing = {
         "clock that is days off",
         "clock that jumps",
+        "clocks that jump together",
         "crafted backup restored",
+        "disk rolled back with the marks",
         "forgetting confirmed by another device",
         "groups that stayed apart",
         "invited later",
@@ -83,10 +98,13 @@ def test_everything_that_is_to_be_tried_happens() -> None:
         "member that was taken over",
         "power cut",
         "revocation everywhere",
+        "second key ahead of the revocation",
+        "second key kept out",
         "space of which others know nothing",
         "space under another id",
         "stock edit applied",
         "store cloned",
+        "store replaced while it was in use",
         "store restored",
         "write refused where one may only read",
         "work after an attack",

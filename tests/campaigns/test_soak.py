@@ -10,13 +10,13 @@ from tests.campaigns import soak
 from tests.campaigns.soak import Sample, SoakError, SoakOutcome
 
 
-@pytest.mark.timeout(240)  # a minute, and the time until the nodes agree
+@pytest.mark.timeout(240)  # half a minute, and the time until the nodes agree
 async def test_three_nodes_agree_after_writes_restarts_and_cuts(tmp_path: Path) -> None:
-    """After a minute, run() raises if handles, memory or objects have grown since warm-up."""
-    outcome = await soak.run(tmp_path, 60.0, seed=4)
-    assert outcome.writes > 300
-    assert outcome.restarts > 1
-    assert outcome.cuts > 1
+    """After half a minute, run() raises if handles, memory or objects have grown since warm-up."""
+    outcome = await soak.run(tmp_path, 30.0, seed=4)
+    assert outcome.writes > 150
+    assert outcome.restarts > 0
+    assert outcome.cuts > 0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from memcrdt.model.scopes import PERSONAL
 from memcrdt.model.values import from_ms
 from memcrdt.store import compaction, log
 from memcrdt.store.importing import Importing
+from memcrdt.store.store import in_file
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
 from tests.campaigns.world import LOCAL_WORD, World
@@ -110,7 +111,7 @@ def import_(world: World, computer: Computer) -> None:
 
 def compact(world: World, computer: Computer) -> None:
     """Compact the store."""
-    compaction.compact(computer.memory.store)
+    compaction.compact(in_file(computer.memory.store))
     computer.committed()
 
 

@@ -13,8 +13,9 @@ from memcrdt.model.statements import STATEMENTS
 from memcrdt.sync.messages import Bye
 from memcrdt.sync.wire import decode
 from memcrdt.testing.simulator import SimulatedNode, Simulator
-from tests.campaigns.computer import DEAF_S, Computer, Files, Site
+from tests.campaigns.computer import DEAF_S, Computer
 from tests.campaigns.expected import LostError
+from tests.campaigns.machine import Files, Site
 from tests.campaigns.promises import Promises
 from tests.campaigns.second_key import SecondKey
 from tests.campaigns.wiretap import Wiretap
@@ -32,9 +33,11 @@ class World:
         self.rng = Random(seed)
         self.rot = Random(f"rot {seed}") if rot else None  # decides when disks spoil data, and which data
         self.attacks = Random(f"attacks {seed}")  # decides which attacks there are, and when
+        # Whether a member was taken over by a thief who prepares for its revocation.
+        self.has_thief = Random(f"thief {seed}").random() < 0.1
         self.roll = STATEMENTS  # maximum in a list of members
         self.was_attacked = False  # by a member
-        self.has_crafted_files = self.attacks.random() < 0.2  # and clocks that jump
+        self.has_hazards = self.attacks.random() < 0.2  # clocks that jump, and files that others put in place
         self.spoiled: list[Computer] = []  # computers whose disks have spoiled data
         self.sim = Simulator(seed)
         self.site = Site(self.sim, folder)
@@ -51,6 +54,7 @@ class World:
         self.outcast: Computer | None = None  # the computer that is revoked
         self.second_key: SecondKey | None = None  # of a member that was taken over; a stranger once it has arrived
         self.backups: dict[str, tuple[float, Files]] = {}
+        self.images: dict[str, tuple[float, Files]] = {}  # of disks, with the marks
         self.stock: tuple[Shard, str] | None = None  # the copy of a stock Yjs client, and the id of its space
         self.creators: set[str] = set()  # of `personal`, once others have joined it
         self.keyed: set[str] = set()  # memories that several computers may add under one id
@@ -69,6 +73,7 @@ class World:
         self.computers.append(computer)
         self.parts[computer.id] = {PERSONAL: not read_only}
         self.wiretap.on(computer)
+        computer.on_confirming = self.promises.check_confirming
 
     def cast_out(self, computer: Computer) -> None:
         """Note that a computer is revoked."""

@@ -7,6 +7,8 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,19 +125,43 @@ def test_a_home_that_may_not_be_written_says_what_a_shell_can_do(
     assert not _python(ran.err)
 
 
+@contextmanager
+def _locked(home: Path) -> Iterator[Callable[[], object]]:
+    """Let another process keep the write lock. Yield a function that makes it release the lock."""
+    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN IMMEDIATE'); print(flush=True)"
+    command = [sys.executable, "-c", f"{code}; sys.stdin.read()", str(home / "memories.db")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        yield other.stdin.close
+
+
 def test_a_locked_store_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Which commands name the process that has the lock."""
     cli("add", "lantern")
     monkeypatch.setattr(connections, "BUSY_TIMEOUT_S", 0.05)
-    code = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('BEGIN IMMEDIATE'); print(); input()"
-    command = [sys.executable, "-c", code, str(home / "memories.db")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-        assert other.stdout is not None
-        other.stdout.readline()
+    with _locked(home):
         ran = cli("add", "no")
-        other.communicate(b"\n")
     ran.failed(4, "locked", "try again", "memcrdt status", "lsof")
     assert not _python(ran.err)
+
+
+def test_a_long_wait_for_a_lock_is_said_once(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command says what it waits for, and succeeds when the lock is free."""
+    cli("add", "lantern")
+    monkeypatch.setattr(connections, "TELL_AFTER_S", 0.0)
+    with _locked(home) as release:
+        emit = connections._log.warning
+
+        def told(*said: object) -> None:
+            emit(*said)
+            release()
+
+        monkeypatch.setattr(connections._log, "warning", told)
+        ran = cli("add", "a second one")
+    assert (ran.code, ran.err.count("other processes have kept"), ran.err.count("\n")) == (0, 1, 1)
+    assert "memories.db" in ran.err
 
 
 def test_a_full_disk_says_what_a_shell_can_do(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

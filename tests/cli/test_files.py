@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import memcrdt
+from memcrdt.cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -91,6 +100,7 @@ def test_what_was_forgotten_stays_so_unless_wanted_again(cli: Cli, file: Path) -
 def test_files_that_cannot_be_read_are_usage_errors(cli: Cli, tmp_path: Path) -> None:
     """A missing file, and an unknown format."""
     cli("import", str(tmp_path / "nowhere.jsonl")).failed(2, "nowhere.jsonl")
+    cli("import", str(tmp_path / "nowhere")).failed(2, "cannot be found")
     cli("export", str(tmp_path / "x.parquet")).failed(2, "parquet")
     cli("export", str(tmp_path / "no" / "where.jsonl")).failed(1, "cannot be written")
 
@@ -145,8 +155,114 @@ def test_an_import_from_another_program(cli: Cli, tmp_path: Path) -> None:
     assert (listed["text"], listed["tags"], listed["trust"]) == ("# Ada\n\nAda likes tea.", ["old"], "imported")
 
 
+def test_an_import_of_nothing_says_so(cli: Cli, tmp_path: Path) -> None:
+    """Such as of the wrong folder, whose counts are all zero. A second import of something is no such case."""
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    ran = cli("import", "--from", "markdown", str(notes))
+    assert (ran.code, f"there is nothing to import in {notes}" in ran.err) == (0, True)
+    (notes / "Ada.md").write_text("Ada likes tea.")
+    for _ in range(2):
+        assert cli("import", "--from", "markdown", str(notes)).err == ""
+
+
 def test_an_import_needs_a_file_or_a_program(cli: Cli, file: Path) -> None:
     """And a program has no format."""
     cli("import").failed(2, "--from")
     cli("import", "--from", "paper", str(file)).failed(2, "markdown, claude-code")
     cli("import", "--from", "markdown", str(file), "--format", "jsonl").failed(2, "--format")
+
+
+def test_an_export_for_another_program(cli: Cli, tmp_path: Path) -> None:
+    """A folder of notes, with the filters of search, that another home imports."""
+    cli("add", "Deploys go out on Tuesdays", "--tag", "release")
+    cli("add", "Ask Max")
+    folder = tmp_path / "notes"
+    ran = cli("export", str(folder), "--format", "markdown", "--tag", "release", "--json")
+    assert (ran.json, ran.err) == ([{"memories": 1}], "")
+    (file,) = folder.iterdir()
+    assert file.name.startswith("Deploys go out on Tuesdays-")
+    other = ["--home", str(tmp_path / "other")]
+    assert cli("import", "--from", "markdown", str(folder), "--json", *other).json[0]["added"] == 1
+    assert cli("list", "--json", *other).json[0]["tags"] == ["release"]
+    cli("export", "-", "--format", "markdown").failed(2, "name a folder")
+    cli("export", str(folder), "--format", "mem0", "--history").failed(2, "no place for earlier texts")
+
+
+def test_what_there_is_to_import_is_shown(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command for it. No store is made for it."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "MEM0_DIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    home = ["--home", str(tmp_path / "new")]
+    nothing = cli("import", "--detect", *home)
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "--from" in nothing.err
+    (tmp_path / "basic-memory").mkdir()
+    (tmp_path / "basic-memory" / "Ada.md").write_text("Ada likes tea.")
+    source, items, command = cli("import", "--detect", *home).out.strip().split("\t")
+    assert (source, items) == ("markdown", "1")
+    assert command.startswith("memcrdt import --from markdown ")
+    assert cli("import", "--detect", "--json", *home).json[0]["items"] == 1
+    assert not (tmp_path / "new").exists()
+    cli("import", "--detect", "file.jsonl").failed(2, "--detect")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a child")
+def test_an_import_goes_on_after_ctrl_c(cli: Cli, home: Path, tmp_path: Path) -> None:
+    """What was imported stays, and a second run brings the rest: each memory once."""
+    count = 6_000
+    notes = [{"id": f"m{number}", "memory": f"The {number}th note of a long list"} for number in range(count)]
+    file = tmp_path / "mem0.json"
+    file.write_text(json.dumps(notes))
+    cli("add", "there is a store")
+    command = [sys.executable, "-m", "memcrdt", "import", "--from", "mem0", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        with memcrdt.open(home, read_only=True) as memory:
+            deadline = time.monotonic() + 60
+            while memory.count() == 1:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    done = int(re.search(r"interrupted after ([\d,]+) items", err)[1].replace(",", ""))  # type: ignore[index]
+    with memcrdt.open(home) as memory:
+        kept = memory.count() - 1
+        assert done <= kept < count
+        report = memory.import_from("mem0", file)
+        assert (report.known, report.added) == (kept, count - kept)
+        assert memory.count() == count + 1
+        assert memory.doctor().problems == ()
+
+
+def test_a_terminal_sees_how_far_an_import_is(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of all items, and how many a second. Without a terminal nothing is shown."""
+    (tmp_path / "list.txt").write_text("".join(f"item {number}\n" for number in range(700)))
+    with monkeypatch.context() as patch:
+        patch.setenv("TERM", "xterm")
+        patch.setattr(sys.stderr, "isatty", lambda: True)
+        shown = cli("import", "--from", "text", str(tmp_path / "list.txt"), "--dry-run").err
+    assert "/700" in shown
+    assert "/s" in shown
+    ran = cli("import", "--from", "text", str(tmp_path / "list.txt"))
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_a_progress_bar_tells_the_rate_and_the_time_that_remains(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the rate so far: 2,000 of 7,000 things in ten seconds leave 25 seconds."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    now = 50.0
+    with progress_bar("items", lambda: 7_000, lambda: now) as tell:
+        for done in range(0, 2_001, 100):
+            tell(done)
+            now += 0.5
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
+    assert "memcrdt: items" in shown
+    assert "2000/7000 200/s 0:00:25" in shown

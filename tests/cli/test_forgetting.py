@@ -11,7 +11,8 @@ import click
 import pytest
 
 import memcrdt
-from memcrdt.cli.forgetting import UNDO_S
+from memcrdt.cli.forgetting import UNDO_S, _state
+from memcrdt.memory.forgetting import ForgetProgress
 from memcrdt.node.lock import ServeLock
 from memcrdt.store.membership.peers import PeerConnection, Peers
 
@@ -165,3 +166,23 @@ def test_a_connected_device_is_seen_now(cli: Cli, home: Path, monkeypatch: pytes
         out = click.unstyle(cli("forget", "--status").out)
         lock.release()
     assert ["desktop", "(BBBBBBB)", "1", "to", "confirm", "now"] in [line.split() for line in out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("left", "live_left", "backup_days", "said"),
+    [
+        (0, None, None, "confirmed"),
+        (2, None, None, "2 to confirm"),
+        (3, 1, 30, "1 to confirm"),
+        (3, 0, 30, "forgotten in the live database; backups keep it up to 30 days"),
+        (3, 0, None, "forgotten in the live database; backups may keep it"),
+    ],
+)
+def test_a_hub_is_never_said_to_have_confirmed(
+    left: int, live_left: int | None, backup_days: int | None, said: str
+) -> None:
+    """Its backups have what was forgotten."""
+    line = ForgetProgress(
+        device="H" * 52, name="hub", left=left, seen_at=None, live_left=live_left, backup_days=backup_days
+    )
+    assert _state(line) == said

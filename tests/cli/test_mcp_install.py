@@ -44,6 +44,14 @@ def test_a_client_gets_its_own_form(cli: Cli, user: Path, name: str, project: bo
     assert (entry.get("startup_timeout_sec") == 30) is (name == "codex")
 
 
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_missing_extra_is_said(cli: Cli, monkeypatch: pytest.MonkeyPatch, missing: bool) -> None:
+    """Otherwise the client would say no more than that the server does not start."""
+    if missing:
+        monkeypatch.setitem(sys.modules, "mcp", None)
+    assert ("install memcrdt[mcp]" in cli("mcp", "install", "--client", "codex").err) is missing
+
+
 def test_the_home_of_the_platform_is_not_named(cli: Cli, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the same for every program of the user."""
     monkeypatch.delenv("MEMCRDT_HOME")

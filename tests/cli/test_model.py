@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memcrdt import config
+from memcrdt.search.query.ranking import WEIGHTS
 from memcrdt.testing.models import FakeHub, write_tiny_model
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
 def test_list_names_the_shipped_model_and_those_of_fastembed(cli: Cli) -> None:
     """With the models on this machine marked."""
     here = {model["name"]: model["here"] for model in cli("model", "list", "--json").json}
+    assert here["auto"]
     assert here["static"]
     assert not here[FASTEMBEDS]
-    assert cli("model", "list").out.startswith("static\there\t0\t256\t")
+    assert cli("model", "list").out.startswith("auto\there\t0\t384\t")
 
 
 def test_pull_without_a_network_fails_at_once(cli: Cli) -> None:
@@ -93,6 +95,12 @@ def test_waiting_ends_with_the_error_that_stops_it(cli: Cli, home: Path, tmp_pat
     cli("model", "status", "--wait").failed(1, f"memcrdt model pull {FASTEMBEDS}")
 
 
+def test_a_model_is_pulled_and_used_with_one_command(cli: Cli, hub: FakeHub) -> None:
+    """As the status suggests it to people who write in other languages."""
+    assert cli("model", "use", "--pull", FASTEMBEDS).code == 0
+    assert [m["name"] for m in cli("model", "list", "--json").json if m["here"]] == ["auto", "static", FASTEMBEDS]
+
+
 def test_a_model_is_pulled_used_and_searched_with(cli: Cli, hub: FakeHub) -> None:
     """From a hub to search by meaning.
 
@@ -101,15 +109,22 @@ def test_a_model_is_pulled_used_and_searched_with(cli: Cli, hub: FakeHub) -> Non
     added = cli("add", "cat sleeps").out.strip()
     cli("add", "deploys tuesdays")
     assert cli("model", "pull", FASTEMBEDS).code == 0
-    assert [m["name"] for m in cli("model", "list", "--json").json if m["here"]] == ["static", FASTEMBEDS]
+    assert [m["name"] for m in cli("model", "list", "--json").json if m["here"]] == ["auto", "static", FASTEMBEDS]
     assert cli("model", "use", FASTEMBEDS).out == f"{FASTEMBEDS}\n"
     (during,) = cli("model", "status", "--json").json
     assert FASTEMBEDS in (during["model"], during["next_model"])
     (after,) = cli("model", "status", "--wait", "--json").json
-    assert after == {"model": FASTEMBEDS, "next_model": None, "waiting": 0, "error": None}
+    assert after == {
+        "model": FASTEMBEDS,
+        "second_model": None,
+        "next_model": None,
+        "waiting": 0,
+        "error": None,
+        "suggestion": None,
+    }
     found = cli("search", "kitten naps", "--explain", "--json").json
     assert found[0]["memory"]["id"] == added
-    assert (found[0]["parts"]["lexical"], found[0]["parts"]["semantic"]) == (0, pytest.approx(3.2))
+    assert (found[0]["parts"]["lexical"], found[0]["parts"]["semantic"]) == (0, pytest.approx(WEIGHTS["semantic"]))
 
 
 def test_a_pull_that_was_killed_goes_on_where_it_was(

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import memcrdt
+from memcrdt import config
 from memcrdt.model import limits
+from tests.cross_encoders import without_deadline, write_cross_encoder
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli
@@ -59,6 +61,40 @@ def test_a_score_may_be_asked_for(cli: Cli, ids: dict[str, str]) -> None:
     asked = (min(scores.values()) + max(scores.values())) / 2
     found = {hit["memory"]["id"] for hit in cli("search", "deploys", "--json", "--min-score", str(asked)).json}
     assert found == {each for each, score in scores.items() if score >= asked} < scores.keys()
+
+
+def test_a_search_reranks_if_it_is_asked_to(
+    cli: Cli, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """--rerank moves to the top what the reranker of the settings prefers. Without the setting it is refused."""
+    without_deadline(monkeypatch)
+    with memcrdt.open(home) as memory:
+        memory.add_many(["the ship sails at dawn", "the ship sails at noon", "a kitten may sail with us"])
+    cli("search", "when does the ship sail", "--rerank").failed(2, "setting `reranker`")
+    config.change(home, "reranker", str(write_cross_encoder(tmp_path / "reranker")))
+    plain, reranked = (
+        [hit["memory"]["text"] for hit in cli("search", "when does the ship sail", *options, "--json").json]
+        for options in ([], ["--rerank"])
+    )
+    assert plain[-1] == "a kitten may sail with us"
+    assert reranked == [plain[-1], *plain[:-1]]
+
+
+def test_a_fast_search_does_without_the_transformer(cli: Cli, home: Path) -> None:
+    """--fast gives the scores of the static model. Otherwise the command loads the transformer of `auto`."""
+    config.change(home, "embedder", "auto")
+    with memcrdt.open(home) as memory:
+        memory.add_many(["My sister cannot eat nuts", "The cat sleeps on the sofa all day"])
+        memory.wait_indexed(timeout=60)
+    query = "Which foods make a relative ill?"
+    with memcrdt.open(home, embedder="static") as memory:
+        static = [(hit.memory.text, hit.score) for hit in memory.search(query)]
+    fast, usual = (
+        [(hit["memory"]["text"], hit["score"]) for hit in cli("search", query, *options, "--json").json]
+        for options in (["--fast"], [])
+    )
+    assert fast == static
+    assert dict(usual)["My sister cannot eat nuts"] > dict(fast)["My sister cannot eat nuts"]
 
 
 def test_explain_shows_what_scores_are_made_of(cli: Cli, ids: dict[str, str]) -> None:
@@ -188,7 +224,7 @@ def test_a_device_may_be_named_as_people_see_it(cli: Cli, ids: dict[str, str]) -
         assert cli("list", "--device", device).out.count("\n") == 3
     assert cli("list", "--device", shown[:9].lower()).out.count("\n") == 3
     assert cli("list", "--device", "this device").out.count("\n") == 3
-    cli("list", "--device", shown[:-1] + "A").failed(2, "mistyped")
+    cli("list", "--device", shown[:-1] + ("A" if shown[-1] != "A" else "B")).failed(2, "mistyped")
     cli("list", "--device", "laptop").failed(3, "no device has the name 'laptop'")
 
 
@@ -252,3 +288,24 @@ def test_a_range_that_is_none_is_told_as_it_was_typed(cli: Cli, span: str, words
     """As JSON, not as Python would print it."""
     cli("init")
     cli("list", "--range", f"a={span}").failed(2, f"the filter on the metadata 'a' {words}")
+
+
+@pytest.mark.parametrize("query", ["", "  ", "*"])
+def test_a_query_without_a_word_says_so(cli: Cli, home: Path, query: str) -> None:
+    cli("add", "Ada likes tea", "--home", str(home))
+    said = cli("search", "--home", str(home), "--", query).err
+    assert "no word to look for" in said
+    assert "memcrdt list" in said
+
+
+@pytest.mark.parametrize(
+    ("query", "is_told"), [("-tea", True), ('-"likes tea"', True), ("--tea", False), ("-1", False), ("tea", False)]
+)
+def test_a_query_of_excluded_words_alone_says_that_it_looked_for_them(
+    cli: Cli, home: Path, query: str, is_told: bool
+) -> None:
+    """As a flag of a command, it may be what is looked for."""
+    cli("add", "Ada likes tea, 1 cup", "--home", str(home))
+    ran = cli("search", "--home", str(home), "--", query)
+    assert "Ada" in ran.out
+    assert ("beside words to look for" in ran.err) is is_told

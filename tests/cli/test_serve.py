@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import os
 import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from memcrdt import config
+from memcrdt import Memory, Node, config
+from memcrdt.cli import serve as serve_module
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Server
@@ -153,3 +157,21 @@ def test_serve_leaves_in_order(homes: list[Path], serve: Serve, cli: Cli, number
     assert ended.code == code
     assert [line for line in ended.err.splitlines() if line and not line.startswith("memcrdt: ")] == []
     assert cli("status", "--home", str(homes[0]), "--json").json[0]["serving"] is None
+
+
+async def test_the_collector_leaves_out_what_is_loaded(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look at all objects of the server would stop its event loop for 60 ms."""
+    ended, said = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(serve_module, "ending", lambda: ended)
+    monkeypatch.setattr(serve_module, "KNOWN_POLL_S", 0.01)
+    printer: Any = SimpleNamespace(record=lambda _: said.set())
+    node = Node(memory, host="127.0.0.1", port=0, mdns=False, tailscale=False)
+    before = gc.get_freeze_count()
+    try:
+        serving = asyncio.create_task(serve_module._serve(node, None, None, printer))
+        await said.wait()
+        ended.set()
+        await serving
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
+import memcrdt
 from memcrdt import config
 from memcrdt.cli.output import size
 from memcrdt.cli.status import _room, _search, _skewed, _where
@@ -19,6 +20,7 @@ from memcrdt.memory.devices import Device
 from memcrdt.memory.retention import Budget
 from memcrdt.memory.status import Status
 from memcrdt.memory.sync import Serving
+from memcrdt.search.languages import MULTILINGUAL
 from memcrdt.search.searcher import SearchStatus
 
 if TYPE_CHECKING:
@@ -176,9 +178,22 @@ def test_where_a_process_listens_is_told_with_the_true_reason(serving: Serving, 
 
 def test_what_search_still_has_to_do_is_told_in_words() -> None:
     """The change of model, the backlog, and the error that stops it."""
-    assert _search(SearchStatus(None, None, 0, None)) == "words only, without a model"
-    changing = SearchStatus(model="a", next_model="b", waiting=1_200, error="no such file")
-    assert _search(changing) == "a; changing to b; memories waiting to be embedded: 1,200; no such file"
+    assert _search(SearchStatus(None, None, None, 0, None)) == "words only, without a model"
+    changing = SearchStatus(model="a", second_model="s", next_model="b", waiting=1_200, error="no such file")
+    assert _search(changing) == "a with s; changing to b; memories waiting to be embedded: 1,200; no such file"
+
+
+def test_a_model_for_other_languages_is_suggested(cli: Cli, home: Path) -> None:
+    """With the command to copy, if many memories are not in English."""
+    with memcrdt.open(home) as memory:
+        memory.add_many(f"The ferry number {n} is not in the harbour" for n in range(20))
+    assert "memcrdt model use --pull" not in cli("status").out
+    with memcrdt.open(home) as memory:
+        memory.add_many(f"Prom numer {n} nie stoi w porcie, a bilety są w szufladzie" for n in range(20))
+    told = f"about 50 % of the memories are not in English, but the model is; `memcrdt model use --pull {MULTILINGUAL}`"
+    assert told in cli("status").out
+    assert told in cli("status", "--verbose").out
+    assert told in cli("model", "status").out
 
 
 def test_clocks_that_differ_are_told_in_words() -> None:

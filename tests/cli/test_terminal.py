@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 WIDTHS = pytest.mark.parametrize("width", [80, 100, 120])
 AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-SEEN = as_seen(AT)
 
 
 @pytest.fixture(autouse=True)
@@ -99,13 +98,14 @@ def test_whole_ids_stand_on_lines_of_their_own(cli: Cli, home: Path, command: tu
 @WIDTHS
 def test_a_connected_device_is_connected_since_then(width: int) -> None:
     """A disconnected device shows when it was last seen."""
+    seen = as_seen(AT)
     nothing = dict.fromkeys(Device.__dataclass_fields__)
     device = Device(**{**nothing, "device": "B" * 51 + "A", "state": "accepted", "seen_at": AT})
-    assert list(_details(device)) == [f"seen {SEEN}"]
+    assert list(_details(device)) == [f"seen {seen}"]
     dialed = replace(device, since=AT, via="dialed", address="192.168.1.20:27380", found="mdns")
-    assert list(_details(dialed)) == [f"connected since {SEEN} at 192.168.1.20:27380 (mdns)"]
+    assert list(_details(dialed)) == [f"connected since {seen} at 192.168.1.20:27380 (mdns)"]
     accepted = replace(device, since=AT, via="accepted", address="10.0.0.2:4")
-    assert list(_details(accepted)) == [f"connected since {SEEN} from 10.0.0.2:4"]
+    assert list(_details(accepted)) == [f"connected since {seen} from 10.0.0.2:4"]
 
 
 @WIDTHS
@@ -262,3 +262,16 @@ def test_empty_lists_say_what_to_do(cli: Cli, width: int) -> None:
 def test_models_fit(cli: Cli, width: int) -> None:
     """Their names are long, and the description is printed all the same."""
     check(cli("model", "list").out, width, "dimensions", "description", "here")
+
+
+@pytest.mark.parametrize("width", [80])
+def test_an_empty_list_says_that_the_store_is_gone(cli: Cli, home: Path, width: int) -> None:
+    """And not that there never was a memory."""
+    cli("add", "Deploys go out on Tuesdays")
+    for file in home.glob("memories.db*"):
+        file.unlink()
+    for command in (("list",), ("search", "deploys")):
+        ran = cli(*command)
+        assert ran.code == 0
+        assert "The store of this home is gone" in " ".join(ran.err.split())
+        assert "no memories yet" not in ran.err

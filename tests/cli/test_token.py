@@ -33,7 +33,7 @@ def test_a_token_is_made_listed_and_revoked(cli: Cli, home: Path) -> None:
     assert line == {
         "name": "browser",
         "spaces": ["personal"],
-        "read_only": True,
+        "rights": ["read"],
         "origins": ["https://app.example"],
     }
     listed = cli("token", "list")

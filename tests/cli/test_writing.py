@@ -301,3 +301,20 @@ def test_rename_scope_takes_all_memories_along(cli: Cli) -> None:
     again = cli("rename-scope", "project/acme", "project/apex", "--json")
     assert (again.json, again.err) == ([{"memories": 0}], "")
     cli("rename-scope", "acme", "project/apex").failed(2, "acme")
+
+
+def test_a_change_may_expect_a_revision(cli: Cli) -> None:
+    """`get` shows it. If somebody has changed the text since, nothing is changed, and the exit code says so."""
+    added = add(cli, "Deploys are on Tuesdays", "--key", "deploys")
+    revision = get(cli, added)["revision"]
+    assert cli("update", added, "Deploys are on Fridays", "--expected", revision).code == 0
+    for command in (
+        ["update", added, "Deploys are on Mondays", "--expected", revision],
+        ["add", "Deploys are on Mondays", "--key", "deploys", "--expected", revision],
+        ["forget", added, "--yes", "--expected", revision],
+    ):
+        refused = cli(*command)
+        assert refused.code != 0
+        assert "nothing was changed" in refused.err
+    assert "Fridays" in cli("get", added).out
+    assert "nothing to change" in cli("update", added, "--expected", revision).err

@@ -46,6 +46,7 @@ ENVIRONMENTS = {
             "google_adk",
             "history",
             "llama_index",
+            "llama_index_oracle",
             "openai_agents",
             "pydantic_ai",
         ),
@@ -55,7 +56,9 @@ ENVIRONMENTS = {
         tests=(
             "files",
             "recall",
+            "values",
             "langgraph",
+            "langgraph_filters",
             "langgraph_ttl",
             "langgraph_sync",
             "langgraph_companions",
@@ -69,14 +72,18 @@ ENVIRONMENTS = {
         extras=("langchain",),
         tests=(
             "langchain_documents",
+            "langchain_history",
             "langchain_loop",
             "langchain_middleware",
             "langchain_recall",
+            "langchain_standard",
+            "langchain_tools",
             "langchain_values",
             "examples",
         ),
         tools=("langchain-tests",),
     ),
+    "databases": Environment(extras=(), tests=("chromadb",), tools=("chromadb",)),  # not of a framework, but as large
     "strands": Environment(extras=("strands",), tests=("strands",)),  # needs an older MCP SDK than others do
 }
 
@@ -97,10 +104,14 @@ def passes(environment: Environment, *, lowest: bool) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        wanted = [f"{ROOT}[{','.join(environment.extras)}]", *test_tools(), *environment.tools]
+        wanted = [
+            f"{ROOT}[{','.join(environment.extras)}]" if environment.extras else str(ROOT),
+            *test_tools(),
+            *environment.tools,
+        ]
         wanted += lower_bounds(environment.extras) if lowest else environment.companions
         tests = [str(ROOT / "tests" / "frameworks" / f"test_{name}.py") for name in environment.tests]
-        return _run(python, "-m", "pip", "install", "--quiet", *wanted) and _run(python, "-m", "pytest", *tests)
+        return _run(python, "-m", "pip", "install", "--quiet", *wanted) and _run(python, "-m", "pytest", "-rs", *tests)
 
 
 def lower_bounds(extras: tuple[str, ...]) -> list[str]:

@@ -15,6 +15,8 @@ _CALLS = (
     "add",
     "add_many",
     "update",
+    "update_many",
+    "rename_keys",
     "forget",
     "get",
     "get_by_key",
@@ -23,6 +25,8 @@ _CALLS = (
     "iterate",
     "list",
     "search",
+    "similar",
+    "tags",
 )
 
 

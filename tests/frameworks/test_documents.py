@@ -1,4 +1,4 @@
-"""The table of what syncs, in docs/frameworks.md, says what the adapters do."""
+"""The table of what syncs, in docs/frameworks/index.md, says what the adapters do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import memcrdt
 from memcrdt.model.scopes import PERSONAL
 
 ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "frameworks"
 SPACES = {"PERSONAL": PERSONAL, "LOCAL": "local"}
 
 
@@ -39,7 +40,7 @@ def space_of(node: ast.ClassDef) -> str | None:
 
 def rows() -> list[list[str]]:
     """Return the cells of each row of the table."""
-    text = (ROOT / "docs" / "frameworks.md").read_text(encoding="utf-8")
+    text = (PAGES / "index.md").read_text(encoding="utf-8")
     section = text.partition("\n## What syncs\n")[2].partition("\n## ")[0]
     return [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
 
@@ -49,3 +50,12 @@ def test_the_table_of_what_syncs_has_each_adapter_with_its_space(name: str, spac
     """A new adapter, or a new default, needs a new row."""
     (row,) = (cells for cells in rows() if f"`{name}`" in cells[0])
     assert space is None or f"`{space}`" in row[3]
+
+
+@pytest.mark.parametrize("module", sorted({name for name, _ in adapters()}))
+def test_each_adapter_has_a_page_that_says_what_stands_where(module: str) -> None:
+    """The index links every page, and every adapter is in a page with a table."""
+    pages = {page.name: page.read_text(encoding="utf-8") for page in PAGES.glob("*.md") if page.name != "index.md"}
+    listed = (PAGES / "index.md").read_text(encoding="utf-8")
+    assert all(f"]({name})" in listed for name in pages)
+    assert any(f"`{module}" in text and "| in memcrdt |" in text for text in pages.values())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-from memcrdt.errors import InputError, NotFoundError, StaleRevisionError
+from memcrdt.errors import InputError, NotFoundError, StaleRevisionError, StoreError
 from memcrdt.frameworks.files import NEW, PATH_CHARS, FileTree
 from memcrdt.memory.memory import Memory
 from memcrdt.service.context import Context
@@ -117,26 +119,117 @@ def test_a_renamed_file_leaves_its_old_path(tree: FileTree) -> None:
     tree.write("b.md", "two")
     with pytest.raises(StaleRevisionError):
         tree.rename("a.md", "b.md")
-    assert tree.rename("a.md", "c/a.md").text == "one"
+    assert [file.text for file in tree.rename("a.md", "c/a.md")] == ["one"]
     assert [(file.path, file.text) for file in tree.files()] == [("b.md", "two"), ("c/a.md", "one")]
     with pytest.raises(NotFoundError):
         tree.rename("a.md", "d.md")
 
 
 def test_a_rename_gives_way_to_a_change(tree: FileTree, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file that changed between the copy and the deletion stays, and the copy goes."""
+    """A file that somebody changes meanwhile stays as it is."""
     tree.write("a.md", "one")
-    delete = tree.delete
+    rename = Memory.rename_keys
 
-    def late(path: str, **options: object) -> None:
-        monkeypatch.undo()
+    def late(memory: Memory, items: Iterable[Any], **options: Any) -> list[str]:
+        found = list(items)
         tree.write("a.md", "two")
-        delete(path, **options)
+        return rename(memory, found, **options)
 
-    monkeypatch.setattr(tree, "delete", late)
+    monkeypatch.setattr(Memory, "rename_keys", late)
     with pytest.raises(StaleRevisionError):
         tree.rename("a.md", "b.md")
     assert [(file.path, file.text) for file in tree.files()] == [("a.md", "two")]
+
+
+def test_a_rename_is_one_commit(tree: FileTree, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it fails on the way, the file is where it was; then nobody ever sees both paths or none."""
+    tree.write("a.md", "one", metadata={"by": "Ada"})
+    tree.write("blank.md", " ")
+
+    def fail(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("memcrdt.store.transaction.Transaction.forget", fail)
+        with pytest.raises(StoreError):
+            tree.rename("a.md", "b.md")
+    assert [file.path for file in tree.files()] == ["a.md", "blank.md"]
+    commits: list[object] = []
+    with closing_subscription(memory, commits):
+        (made,) = tree.rename("a.md", "b.md")
+    assert (made.text, made.metadata, len(commits)) == ("one", {"by": "Ada"}, 1)
+    assert [file.text for file in tree.rename("blank.md", "still.md")] == [" "]
+    assert [file.path for file in tree.files()] == ["b.md", "still.md"]
+
+
+def test_a_folder_exists_as_long_as_a_file_is_in_it(tree: FileTree) -> None:
+    """And a file may have the place of a folder."""
+    tree.write("notes/a.md", "one")
+    assert [tree.exists(path) for path in ("notes", "notes/a.md", "note", "notes/a")] == [True, True, False, False]
+    above = tree.file_above("/notes/a.md/deep/b.md")
+    assert above is not None
+    assert (above.path, tree.file_above("notes/a.md")) == ("notes/a.md", None)
+    tree.delete("notes/a.md")
+    assert not tree.exists("notes")
+
+
+def test_a_renamed_folder_is_one_commit(tree: FileTree, memory: Memory) -> None:
+    """All its files move, or none of them, if there is a file at one of the new paths."""
+    for path in ("notes/a.md", "notes/deep/b.md", "notes.md", "others/deep/b.md"):
+        tree.write(path, path)
+    with pytest.raises(StaleRevisionError):
+        tree.rename("notes", "others")
+    assert {file.path: file.text for file in tree.files("notes")} == {
+        "notes/a.md": "notes/a.md",
+        "notes/deep/b.md": "notes/deep/b.md",
+    }
+    commits: list[object] = []
+    with closing_subscription(memory, commits):
+        moved = tree.rename("/notes/", "pages/")
+    assert [(file.path, file.text) for file in moved] == [
+        ("pages/a.md", "notes/a.md"),
+        ("pages/deep/b.md", "notes/deep/b.md"),
+    ]
+    assert [file.path for file in tree.files()] == ["notes.md", "others/deep/b.md", "pages/a.md", "pages/deep/b.md"]
+    assert len(commits) == 1
+    with pytest.raises(NotFoundError):
+        tree.rename("notes", "pages")
+
+
+def test_a_cleared_folder_is_one_commit(tree: FileTree, memory: Memory) -> None:
+    """And the files beside it stay."""
+    for path in ("notes/a.md", "notes/deep/b.md", "notes.md"):
+        tree.write(path, path)
+    commits: list[object] = []
+    with closing_subscription(memory, commits):
+        assert tree.clear("notes") == 2
+    assert ([file.path for file in tree.files()], len(commits)) == (["notes.md"], 1)
+    assert (tree.clear("notes"), tree.clear(), tree.files()) == (0, 1, [])
+
+
+@contextmanager
+def closing_subscription(memory: Memory, commits: list[object]) -> Iterator[None]:
+    """Gather the commits of a block."""
+    end = memory.store.subscribe(commits.append)
+    try:
+        yield
+    finally:
+        end()
+
+
+def test_a_file_with_rivals_is_not_renamed(open_memory: OpenMemory) -> None:
+    """One of the texts would be lost."""
+    memories = [open_memory(device) for device in "AB"]
+    trees = [FileTree(Service(each)) for each in memories]
+    for number, tree in enumerate(trees):
+        tree.write("a.md", f"of device {number}")
+    exchange(*memories)
+    with pytest.raises(InputError, match="write one text before you rename it"):
+        trees[0].rename("a.md", "b.md")
+    with pytest.raises(InputError, match="competing texts"):
+        memories[0].rename_key(trees[0].read("a.md").id, "other")
+    trees[0].write("a.md", "settled")
+    assert [file.text for file in trees[0].rename("a.md", "b.md")] == ["settled"]
 
 
 def test_texts_written_apart_are_both_there(open_memory: OpenMemory) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +17,16 @@ from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_tests.integration_tests import VectorStoreIntegrationTests
 from langchain_tests.integration_tests.indexer import AsyncDocumentIndexTestSuite, DocumentIndexerTestSuite
 
+import memcrdt
+from memcrdt import config
 from memcrdt.errors import InputError, SecretError
-from memcrdt.frameworks.langchain_documents import MemcrdtDocumentIndex, MemcrdtVectorStore
+from memcrdt.frameworks.langchain_documents import MemcrdtDocumentIndex
+from memcrdt.frameworks.langchain_vectors import MemcrdtVectorStore
 from memcrdt.memory.memory import Memory
+from memcrdt.search.embedders import reranker
 from memcrdt.testing import exchange, temporary
 from tests.conftest import OpenMemory
+from tests.cross_encoders import write_cross_encoder
 
 INVOICES = Document(id="billing", page_content="The client wants invoices in PDF", metadata={"year": 2026})
 DEPLOYS = Document(id="deploys", page_content="Deploys go out on Tuesdays", metadata={"year": 2024})
@@ -85,6 +92,23 @@ def test_a_search_filters_by_metadata_and_scores_from_0_to_1(store: MemcrdtVecto
     assert store.as_retriever(search_kwargs={"k": 1}).invoke("when do we deploy?") == [DEPLOYS]
     with pytest.raises(InputError, match="the filter metadata"):
         store.similarity_search("invoices", filter=lambda document: True)  # type: ignore[arg-type]
+
+
+def test_a_reranker_orders_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every way to search, and the scores stay from 0 to 1."""
+    config.change(tmp_path / "home", "reranker", str(write_cross_encoder(tmp_path / "reranker")))
+    monkeypatch.setattr(reranker, "time", SimpleNamespace(monotonic=lambda: 0.0))  # it is always in time
+    texts = ["the ship sails at dawn", "the ship sails at noon", "a kitten may sail with us"]
+    query = "when does the ship sail"
+    with memcrdt.open(tmp_path / "home", embedder=None) as memory:
+        vectors = MemcrdtVectorStore(memory)
+        vectors.add_texts(texts)
+        found = vectors.similarity_search_with_relevance_scores(query, k=3)
+        assert found[0][0].page_content == texts[2]
+        assert {document.page_content for document, _ in found} == set(texts)
+        assert all(0 <= score <= 1 for _, score in found)
+        assert vectors.max_marginal_relevance_search(query, k=1)[0].page_content == texts[2]
+        assert MemcrdtDocumentIndex(memory, k=1).invoke(query)[0].page_content == texts[2]
 
 
 def test_marginal_relevance_prefers_what_differs(store: MemcrdtVectorStore) -> None:
@@ -168,3 +192,22 @@ def test_two_machines_have_one_document_of_an_id(open_memory: OpenMemory) -> Non
     theirs.delete(["billing"])
     exchange(*memories)
     assert ours.get_by_ids(["billing"]) == []
+
+
+def test_documents_put_on_two_machines_keep_both_texts_and_all_metadata(open_memory: OpenMemory) -> None:
+    """Both machines show the same document. Of a key that both gave, one value counts. The next put settles it."""
+    memories = [open_memory(device) for device in "AB"]
+    stores = [MemcrdtVectorStore(memory) for memory in memories]
+    for number, store in enumerate(stores, start=1):
+        about = {"page": number, f"only {number}": True}
+        store.add_documents([Document(id="tea", page_content=f"tea at {number}", metadata=about)])
+    exchange(*memories)
+    ours, theirs = (store.get_by_ids(["tea"])[0] for store in stores)
+    assert ours == theirs
+    assert ours.metadata.keys() == {"page", "only 1", "only 2"}
+    assert ours.metadata["page"] in (1, 2)
+    rivals = memories[0].conflicts(memories[0].list()[0].id)
+    assert {each.text for each in rivals} == {"tea at 1", "tea at 2"}
+    stores[0].add_documents([Document(id="tea", page_content="tea at four", metadata={"page": 4})])
+    exchange(*memories)
+    assert [store.get_by_ids(["tea"])[0].metadata for store in stores] == [{"page": 4}] * 2

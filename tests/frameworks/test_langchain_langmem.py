@@ -11,7 +11,7 @@ pytest.importorskip("langmem", reason="langmem is not installed")
 import langmem
 from langgraph.store.memory import InMemoryStore
 
-from memcrdt.frameworks.langchain_recall import create_manage_memory_tool, create_search_memory_tool
+from memcrdt.frameworks.langchain_tools import create_manage_memory_tool, create_search_memory_tool
 from memcrdt.memory.memory import Memory
 
 

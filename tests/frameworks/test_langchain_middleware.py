@@ -157,7 +157,7 @@ def test_a_summary_is_not_a_question(known: Memory) -> None:
 
 def test_blocks_are_stripped_in_linear_time() -> None:
     """Whatever a tool returned."""
-    from memcrdt.frameworks.langchain_middleware import last_run
+    from memcrdt.frameworks.langchain_messages import last_run
 
     text = "<memories>\n" * 100_000
     messages = [HumanMessage(ASKED), ToolMessage(f"a<memories>b</memories>c{text}", tool_call_id="1")]

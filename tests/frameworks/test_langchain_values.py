@@ -1,10 +1,9 @@
-"""The byte store, the cache and the chat history: LangChain's own suites, and what only these have."""
+"""The byte store and the cache: LangChain's own suites, and what only these have."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -14,15 +13,15 @@ pytest.importorskip("langchain_core", reason="the extra memcrdt[langchain] is no
 pytest.importorskip("langchain_tests", reason="the package langchain-tests is not installed")
 
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 from langchain_tests.integration_tests.base_store import BaseStoreAsyncTests, BaseStoreSyncTests
 from langchain_tests.integration_tests.cache import AsyncCacheTestSuite, SyncCacheTestSuite
 
 from memcrdt.errors import InputError, NotFoundError, SecretError
-from memcrdt.frameworks.langchain_values import MemcrdtByteStore, MemcrdtCache, MemcrdtChatMessageHistory
+from memcrdt.frameworks.langchain_values import MemcrdtByteStore, MemcrdtCache
 from memcrdt.memory.memory import Memory
-from memcrdt.testing import exchange, temporary
+from memcrdt.testing import Clock, exchange, temporary
 from tests.conftest import OpenMemory
 
 SECRET = "AKIA" + "Z7Q2M4X3K3T6W5RA"
@@ -189,55 +188,31 @@ def test_what_cannot_be_cached_is_asked_again(memory: Memory) -> None:
         assert cache.lookup("prompt", "model") is None
 
 
+def test_values_and_answers_expire() -> None:
+    """Each a ttl after it was last set. A value of several memories expires as a whole, and none without a ttl."""
+    clock = Clock()
+    with temporary(clock=clock) as memory:
+        cache, values = MemcrdtCache(memory, ttl=timedelta(hours=1)), MemcrdtByteStore(memory, ttl=timedelta(hours=2))
+        cache.update("prompt", "model", [Generation(text="one")])
+        values.mset([("long", b"\xff" * 200_000), ("short", b"value")])
+        MemcrdtCache(memory).update("other", "model", [Generation(text="for ever")])
+        clock.advance(minutes=61)
+        assert cache.lookup("prompt", "model") is None
+        assert cache.lookup("other", "model") == [Generation(text="for ever")]
+        assert values.mget(["long", "short"]) == [b"\xff" * 200_000, b"value"]
+        values.mset([("short", b"again")])
+        cache.update("prompt", "model", [Generation(text="two")])
+        clock.advance(minutes=59.5)
+        assert values.mget(["long", "short"]) == [None, b"again"]
+        assert list(values.yield_keys()) == ["short"]
+        assert cache.lookup("prompt", "model") == [Generation(text="two")]
+        for wrong in (timedelta(0), -1, "60"):
+            with pytest.raises(InputError):
+                MemcrdtCache(memory, ttl=wrong)
+
+
 def test_a_model_answers_from_the_cache(memory: Memory) -> None:
     """It is asked once."""
     model = FakeListChatModel(responses=["first", "second"], cache=MemcrdtCache(memory))
     assert [model.invoke("hello").content for _ in range(2)] == ["first", "first"]
     assert model.invoke("something else").content == "second"
-
-
-MESSAGES: Sequence[BaseMessage] = (
-    SystemMessage("Be brief."),
-    HumanMessage([{"type": "text", "text": "Wo ist ä?"}, {"type": "image_url", "image_url": {"url": "x"}}]),
-    AIMessage("", tool_calls=[{"name": "f", "args": {"n": 1}, "id": "1"}], response_metadata={"model": "m"}),
-    ToolMessage("long " * 30_000, tool_call_id="1", artifact={"n": 1}),
-    AIMessage("There.", usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}),
-)
-
-
-def test_a_history_has_its_messages_in_order(memory: Memory) -> None:
-    """With everything in them, and apart from other conversations."""
-    ours = MemcrdtChatMessageHistory("c1", memory)
-    ours.add_messages(MESSAGES[:3])
-    ours.add_messages(MESSAGES[3:])
-    ours.add_user_message("thanks")
-    assert ours.messages == [*MESSAGES, HumanMessage("thanks")]
-    assert MemcrdtChatMessageHistory("c2", memory).messages == []
-    assert {record.space for record in memory.list(scope="conversation/c1")} == {"local"}
-    ours.messages = list(MESSAGES[:1])
-    assert ours.messages == list(MESSAGES[:1])
-    ours.clear()
-    assert ours.messages == []
-
-
-async def test_a_history_works_with_asyncio(memory: Memory) -> None:
-    """In threads, so messages of several tasks all arrive."""
-    history = MemcrdtChatMessageHistory("c1", memory)
-    await asyncio.gather(*(history.aadd_messages([HumanMessage(str(n))]) for n in range(5)))
-    assert sorted(message.content for message in await history.aget_messages()) == list("01234")
-    await history.aclear()
-    assert await history.aget_messages() == []
-
-
-def test_what_is_no_message_is_left_out(memory: Memory) -> None:
-    """Whatever another device writes into a shared conversation."""
-    history = MemcrdtChatMessageHistory("c1", memory, space="personal")
-    history.add_user_message("hello")
-    for text in ("{}", '{"type": "human"}', '{"type": "unknown", "data": {}}', '{"type": "human", "data": 7}', "x"):
-        memory.add(text, scope="conversation/c1", kind="langchain-message")
-    assert [message.content for message in history.messages] == ["hello"]
-    with pytest.raises(SecretError):
-        history.add_user_message(SECRET)
-    MemcrdtChatMessageHistory("c2", memory).add_user_message(SECRET)
-    with pytest.raises(InputError, match="not a JSON object"):
-        history.add_messages([HumanMessage("x", additional_kwargs={"raw": object()})])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,13 +19,16 @@ from langgraph.store.base import BaseStore, Op, PutOp, Result, validate_op_names
 from langgraph.store.memory import InMemoryStore
 
 import memcrdt
+from memcrdt import config
 from memcrdt.errors import InputError, NotFoundError, SecretError
-from memcrdt.frameworks import langgraph as module
+from memcrdt.frameworks import langgraph_memories
 from memcrdt.frameworks.langgraph import MemcrdtStore
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
+from memcrdt.search.embedders import reranker
 from memcrdt.testing import exchange, temporary
 from memcrdt.testing.langgraph_store import LangGraphStoreAcceptance
+from tests.cross_encoders import write_cross_encoder
 
 OpenMemory = Callable[..., Memory]
 
@@ -128,7 +134,7 @@ def test_a_query_finds_by_meaning() -> None:
 
 def test_deep_pages_go_on_where_a_ranking_ends(store: MemcrdtStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page has the same items whether the ranking before it was short, long or at its end."""
-    monkeypatch.setattr(module, "SHORT", 4)
+    monkeypatch.setattr(langgraph_memories, "SHORT", 4)
     monkeypatch.setattr(limits, "RESULTS", 9)
     store.batch([PutOp(("a",), str(n), {"text": "tea " * (1 + n % 5) + f"note {n}"}) for n in range(14)])
     everything = store.search(("a",), query="tea", limit=100)
@@ -136,6 +142,23 @@ def test_deep_pages_go_on_where_a_ranking_ends(store: MemcrdtStore, monkeypatch:
     assert [item.score is not None for item in everything] == [True] * 9 + [False] * 5
     pages = [store.search(("a",), query="tea", limit=3, offset=start) for start in range(0, 15, 3)]
     assert [item.key for page in pages for item in page] == [item.key for item in everything]
+
+
+def test_pages_agree_where_a_reranker_is_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it prefers comes first, and all pages together have every item once: no deadline cuts its work."""
+    config.change(tmp_path / "home", "reranker", str(write_cross_encoder(tmp_path / "reranker")))
+    seconds = itertools.count()
+    monkeypatch.setattr(reranker, "time", SimpleNamespace(monotonic=lambda: next(seconds) / 10))
+    with memcrdt.open(tmp_path / "home", embedder=None) as memory:
+        store = MemcrdtStore(memory)
+        texts = [f"the ship sails at dawn {n}" for n in range(20)] + ["a kitten may sail with us"]
+        store.batch([PutOp(("ships",), str(n), {"text": text}) for n, text in enumerate(texts)])
+        query = "when does the ship sail"
+        pages = [store.search(("ships",), query=query, limit=5, offset=first) for first in range(0, 25, 5)]
+        found = [item.value["text"] for page in pages for item in page]
+        assert found[0] == texts[-1]
+        assert sorted(found) == sorted(texts)
+        assert found == [item.value["text"] for item in store.search(("ships",), query=query, limit=25)]
 
 
 def test_the_store_has_fields_of_its_own(memory: Memory) -> None:

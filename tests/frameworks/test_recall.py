@@ -13,6 +13,7 @@ from memcrdt.errors import InputError, NotFoundError
 from memcrdt.frameworks.extras import needs
 from memcrdt.frameworks.recall import CHARS_PER_TOKEN, Recall
 from memcrdt.memory.memory import Memory
+from memcrdt.service.access import Access
 from memcrdt.service.context import Context
 from memcrdt.service.service import Service
 
@@ -83,6 +84,14 @@ def test_what_was_said_is_kept_once(recall: Recall, memory: Memory, caplog: pyte
     recall.keep(said[:1])
     recall.keep([])
     assert memory.count() == 0
+
+
+def test_what_was_said_stays_in_the_spaces_of_the_caller(memory: Memory, caplog: pytest.LogCaptureFixture) -> None:
+    """A caller of one space writes to it when none is named, and to no other one."""
+    recall = Recall(Service(memory, access=Access(spaces=("local",))))
+    recall.keep([{"text": "Invoices go out as PDF", "key": "1"}, {"text": "Ask Ada", "key": "2", "space": "personal"}])
+    assert [(record.text, record.space) for record in memory.list()] == [("Invoices go out as PDF", "local")]
+    assert "opens no space called 'personal'" in caplog.text
 
 
 async def test_the_awaitable_twins_do_the_same(recall: Recall) -> None:

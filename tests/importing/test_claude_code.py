@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -64,6 +66,62 @@ def test_without_a_path_the_usual_folder_is_read(memory: Memory, folder: Path, m
     """It is `.claude` in the home of the user."""
     monkeypatch.setattr(Path, "home", lambda: folder.parent)
     assert memory.import_from("claude-code").added == 5
+
+
+def _memory_of(project: Path, user: Path) -> Path:
+    """Write a memory for the folder of a project, and return the folder of Claude Code for the project."""
+    slug = re.sub("[^A-Za-z0-9]", "-", str(project))
+    folder = user / ".claude" / "projects" / slug
+    (folder / "memory").mkdir(parents=True)
+    (folder / "memory" / "deploys.md").write_text("---\nname: Deploys\n---\nOn Wednesdays.\n")
+    return folder
+
+
+def _repository(folder: Path) -> Path:
+    (folder / ".git").mkdir(parents=True)
+    (folder / ".git" / "config").write_text('[remote "origin"]\n\turl = git@git.example.org:Team/Acme.git\n')
+    return folder
+
+
+@pytest.mark.parametrize("below", ["", "src/a.b"])
+@pytest.mark.parametrize("with_transcript", [True, False])
+def test_the_project_of_a_folder_is_its_repository(
+    memory: Memory, tmp_path: Path, below: str, with_transcript: bool
+) -> None:
+    """As for agents, which find the memories there. A transcript names the folder; else its path is looked for."""
+    place = _repository(tmp_path / "work" / "acme-1_x") / below
+    place.mkdir(parents=True, exist_ok=True)
+    folder = _memory_of(place, tmp_path / "user")
+    if with_transcript:
+        lines = [{"type": "summary"}, {"cwd": "/elsewhere"}, {"cwd": str(place)}]
+        (folder / "5c3.jsonl").write_text("no json\n" + "".join(json.dumps(line) + "\n" for line in lines))
+    assert memory.import_from("claude-code", tmp_path / "user" / ".claude").added == 1
+    (found,) = memory.list()
+    assert found.scope == "project/git.example.org/team/acme"
+    assert memory.import_from("claude-code", folder / "memory").known == 1
+
+
+@pytest.mark.parametrize("cwd", ["/home/ada/acme", r"C:\Users\ada\acme"])
+def test_the_project_of_a_folder_of_another_machine_is_its_name(memory: Memory, tmp_path: Path, cwd: str) -> None:
+    """Without a transcript there is no way to tell, because a dash may be any character."""
+    slug = re.sub("[^A-Za-z0-9]", "-", cwd)
+    folder = _memory_of(Path(slug), tmp_path)
+    (folder / "5c3.jsonl").write_text(json.dumps({"cwd": cwd}) + "\n")
+    memory.import_from("claude-code", folder / "memory")
+    (found,) = memory.list()
+    assert found.scope == "project/acme"
+    (folder / "5c3.jsonl").unlink()
+    memory.import_from("claude-code", folder / "memory")
+    assert {each.scope for each in memory.list()} == {"project/acme", "global"}
+
+
+def test_two_folders_with_one_slug_have_no_scope(memory: Memory, tmp_path: Path) -> None:
+    """A guess could show the memories of one project in another."""
+    (tmp_path / "a-b").mkdir()
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    folder = _memory_of(tmp_path / "a-b", tmp_path / "user")
+    memory.import_from("claude-code", folder / "memory")
+    assert memory.list().items[0].scope == "global"
 
 
 def test_the_memories_of_codex(memory: Memory, tmp_path: Path) -> None:

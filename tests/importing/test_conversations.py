@@ -119,6 +119,20 @@ def test_the_export_of_chatgpt(memory: Memory, tmp_path: Path) -> None:
     assert memory.import_from("chatgpt", file).known == 2
 
 
+@pytest.mark.parametrize("kind", ["thoughts", "reasoning_recap", "user_editable_context", "code"])
+def test_only_what_the_user_typed_of_chatgpt_is_read(memory: Memory, tmp_path: Path, kind: str) -> None:
+    """Other contents stay out. A conversation may lack its time, or have an `id` alone."""
+    talk = json.loads(json.dumps({**CHAT, "id": CHAT["conversation_id"], "create_time": None}))
+    talk["mapping"]["e"]["message"]["content"]["content_type"] = kind
+    file = tmp_path / "conversations.json"
+    file.write_text(json.dumps([talk]))
+    assert memory.import_from("chatgpt", file).added == 1
+    assert [each.text for each in memory.list()] == ["# Tea\n\n- Which tea?"]
+    del talk["conversation_id"]
+    file.write_text(json.dumps([talk]))
+    assert memory.import_from("chatgpt", file).known == 1
+
+
 @pytest.mark.parametrize("source", ["claude", "chatgpt"])
 def test_a_conversation_with_a_secret_is_refused_by_name(memory: Memory, tmp_path: Path, source: str) -> None:
     """The others are imported."""

@@ -67,6 +67,16 @@ def test_each_note_becomes_a_memory(memory: Memory, notes: Path) -> None:
     assert (plan.text.count("Plan"), plan.tags) == (1, ("release",))
 
 
+def test_links_and_tags_of_obsidian(memory: Memory, tmp_path: Path) -> None:
+    """A link to a heading or a block names the note. Embedded files, tasks and headings are neither links nor tags."""
+    body = "# Head\n- [ ] open\n- [x] done #food/tea\n[[Max#Work]] [[Plan^b1|the plan]] ![[boat.png]] issue#7 #7 ^b2\n"
+    (tmp_path / "Ada.md").write_bytes(("\ufeff---\ntype: person\n---\n" + body).replace("\n", "\r\n").encode())
+    memory.import_from("markdown", tmp_path / "Ada.md")
+    (ada,) = memory.list()
+    assert (ada.kind, ada.tags, ada.metadata["links_to"]) == ("person", ("food/tea",), ["Max", "Plan"])
+    assert ada.text == f"# Ada\n\n{body.strip()}"
+
+
 def test_a_second_import_adds_nothing(memory: Memory, notes: Path) -> None:
     """A note that has changed updates its memory, also after a move, if it has a permalink."""
     memory.import_from("markdown", notes)
@@ -149,8 +159,10 @@ def test_a_heading_in_code_is_none() -> None:
         "[" * 5_000,
         "a: \x07",
         "a: !!python/object/apply:os.system [echo]\nb: [" + "{" * 900,
+        "? [a, b]\n: c",
+        "# a comment",
     ],
-    ids=["broken", "text", "bomb", "circle", "deep", "control", "code"],
+    ids=["broken", "text", "bomb", "circle", "deep", "control", "code", "list as a name", "comment"],
 )
 def test_a_front_matter_that_is_not_understood_stays_in_the_text(block: str) -> None:
     """Nothing of it is run or expanded."""

@@ -24,7 +24,8 @@ TEA = {
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda given: given, *(lambda given, n=n: {"x": 1, n: given} for n in ("results", "data"))]
+    "wrap",
+    [lambda given: given, *(lambda given, n=n: {"x": 1, n: given} for n in ("results", "records", "memories", "data"))],
 )
 def test_memories_come_with_their_times_and_owners(memory: Memory, tmp_path: Path, wrap: Any) -> None:
     """Whether the file is a list or an object with a list."""
@@ -74,17 +75,87 @@ def test_a_text_becomes_memories(memory: Memory, tmp_path: Path, text: str, memo
 
 
 def test_hidden_memories_of_openmemory_are_left_out(memory: Memory, tmp_path: Path) -> None:
-    """Archived and deleted ones. The other lists of its export are not memories."""
+    """Archived and deleted ones. No state hides nothing. The other lists of its export are not memories."""
     states = ("active", "paused", "archived", "deleted")
     memories = [{"id": state, "content": f"It is {state}", "state": state, "created_at": None} for state in states]
     memories.append({**memories[0], "id": "x", "deleted_at": "2025-01-01T00:00:00"})
+    memories.append({**memories[0], "id": "null", "content": "It has none", "state": None})
+    memories += [{**memories[0], "id": "odd", "state": odd} for odd in ("asleep", ["active"])]
     document = {"user": {"id": "ada"}, "apps": [{"name": "x"}], "memories": memories, "status_history": [{"id": 1}]}
     with zipfile.ZipFile(tmp_path / "openmemory.zip", "w") as members:
         members.writestr("memories.json", json.dumps(document))
         members.writestr("memories.jsonl.gz", b"x")
     report = memory.import_from("mem0", tmp_path / "openmemory.zip")
-    assert (report.added, report.refused) == (2, 0)
-    assert {each.text for each in memory.list()} == {"It is active", "It is paused"}
+    assert (report.added, report.refused) == (3, 2)
+    assert "'asleep' of a memory is unknown" in report.refusals[0].reason
+    assert {each.text for each in memory.list()} == {"It is active", "It is paused", "It has none"}
+
+
+BLOCKS = """\
+---
+id: a-1
+created_at: 2025-03-04T10:00:00Z
+type: anti_patterns
+confidence: 0.75
+branch: fix: [#7]
+files: src/a.py, src/b.py
+categories: anti_patterns, style
+---
+Ada likes green tea
+
+---
+not: a block
+---
+Still the first one.
+
+---
+type: task_learnings
+id: a-2
+files:
+categories:
+---
+
+---
+id: a-3
+---
+Max lives in Bern
+"""
+
+
+def test_the_markdown_of_the_plugin(memory: Memory, tmp_path: Path) -> None:
+    """A memory for each block with a text, in a file or a folder. JSON of the same memories has the same keys."""
+    file = tmp_path / "mem0-export-2025-03-04.md"
+    file.write_text(BLOCKS)
+    (tmp_path / "notes.md").write_text("# Other notes")
+    for place in (file, tmp_path):
+        report = memory.import_from("mem0", place)
+        assert (report.added + report.known, report.refused) == (2, 0)
+    (tea,) = (each for each in memory.list() if "tea" in each.text)
+    assert tea.text == "Ada likes green tea\n\n---\nnot: a block\n---\nStill the first one."
+    assert (set(tea.tags), tea.created_at.isoformat()) == ({"anti_patterns", "style"}, "2025-03-04T10:00:00+00:00")
+    assert tea.metadata == {
+        "type": "anti_patterns",
+        "confidence": "0.75",
+        "branch": "fix: [#7]",
+        "files": ["src/a.py", "src/b.py"],
+    }
+    (tmp_path / "mem0.json").write_text(json.dumps([{"id": "a-3", "memory": "Max lives in Bern"}]))
+    assert memory.import_from("mem0", tmp_path / "mem0.json").known == 1
+
+
+def test_markdown_that_is_no_export_of_mem0_is_refused(memory: Memory, tmp_path: Path) -> None:
+    """With its name. What stands before the first block is refused, too."""
+    for text, added in (("# Notes\n", 0), ("# Notes\n" + BLOCKS, 2)):
+        (tmp_path / "x.md").write_text(text)
+        report = memory.import_from("mem0", tmp_path / "x.md")
+        assert (report.added, [each.name for each in report.refusals]) == (added, [f"{tmp_path.name}/x.md"])
+
+
+def test_a_long_block_without_an_end_is_refused(memory: Memory, tmp_path: Path) -> None:
+    """In a time that grows with its length, and not with the square of it, which would be half an hour."""
+    (tmp_path / "x.md").write_text("---\n" + "id: 1\n" * 300_000)
+    report = memory.import_from("mem0", tmp_path / "x.md")
+    assert (report.added, report.refused) == (0, 1)
 
 
 def test_blocks_of_an_agent_file_become_memories(memory: Memory, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -107,7 +108,39 @@ def test_a_line_without_a_type_is_known_by_its_fields() -> None:
         translate({"type": "observation", "name": "x"})
 
 
-def test_an_export_does_not_know_the_format(memory: Memory, file: Path) -> None:
-    """Only an import does."""
-    with pytest.raises(InputError, match="the formats are jsonl"):
-        memory.export(file, format="server-memory")
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("shape", ["object", "list"])
+def test_a_file_may_be_one_value(memory: Memory, file: Path, indent: int | None, shape: str) -> None:
+    """On one line or on many, as a file or a stream. The keys are those of the lines."""
+    entities = [{**ADA, "observations": ["x" * 1_000] * 20, "name": f"Ada {number}"} for number in range(40)]
+    elements = [*entities, 5, KNOWS]
+    whole: Any = elements if shape == "list" else {"entities": elements[:-1], "version": 1, "relations": [KNOWS]}
+    data = ("\ufeff" + json.dumps(whole, indent=indent)).encode()
+    file.write_bytes(data)
+    report = memory.import_from("server-memory", file)
+    assert (report.added, [each.name for each in report.refusals]) == (41, ["element 41"])
+    assert _import(memory, io.BytesIO(data)).known == 41
+    assert memory.import_from("server-memory", _write(file, *entities, KNOWS)).known == 41
+
+
+@pytest.mark.parametrize("text", ['{"entities": [{"name"', "{\n", "[", '{\n"entities": {}}'])
+def test_a_cut_value_is_refused(memory: Memory, file: Path, text: str) -> None:
+    """Or one without a list, which has nothing to import."""
+    file.write_text(text)
+    assert _import(memory, file).added == 0
+
+
+def test_a_stream_stays_open(memory: Memory) -> None:
+    """The caller closes it."""
+    stream = io.BytesIO(json.dumps(ADA).encode())
+    assert _import(memory, stream).added == 1
+    assert not stream.closed
+
+
+def test_other_spellings_are_the_same_graph() -> None:
+    """Other tools write the names with underscores, or have ids. An id beside a name is left out."""
+    entity = {"entityName": "Ada", "entity_type": "person", "observations": ADA["observations"]}
+    assert translate(entity) == translate({**ADA, "id": 7}) == translate(ADA)
+    assert translate({"id": "Ada", "observations": []}) == translate({"name": "Ada"})
+    relation = {"id": "r1", "from_id": "Ada", "to_id": "Max", "relation_type": "knows"}
+    assert translate(relation) == translate({**relation, "type": "relation"}) == translate(KNOWS)

@@ -10,6 +10,7 @@ import pytest
 
 from memcrdt.errors import InputError
 from memcrdt.importing.transcripts import LINE_BYTES, read_transcript, typed_text
+from memcrdt.memory.memory import Memory
 
 RECALLED = '<memories>\n<memory id="1">\nNever deploy on Fridays\n</memory>\n</memories>'
 # Lines as the clients write them (Claude Code 2.1, Codex 0.171, Gemini CLI 0.61; that of Cursor by its description).
@@ -119,3 +120,30 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(InputError, match="transcript"):
             read_transcript(path)
+
+
+def test_sessions_become_memories_if_asked_for(memory: Memory, tmp_path: Path) -> None:
+    """One for each session, in the scope of its project. A session that goes on updates its memory."""
+    times = [f"2026-02-03T04:05:{number:02}Z" for number in range(len(CLAUDE))]
+    claude = [{**line, "cwd": "/home/ada/acme", "timestamp": time} for line, time in zip(CLAUDE, times, strict=True)]
+    sessions = tmp_path / "projects"
+    project = "-home-ada-acme/5c3"
+    for name, lines in ((f"{project}.jsonl", claude), (f"{project}/subagents/a.jsonl", claude), ("6d/r.jsonl", CODEX)):
+        (sessions / name).parent.mkdir(parents=True, exist_ok=True)
+        (sessions / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (sessions / "6d" / "empty.jsonl").write_text(json.dumps({"type": "summary", "summary": "nothing was typed"}))
+    report = memory.import_from("transcripts", sessions)
+    assert (report.added, report.refused) == (2, 0)
+    told = {each.scope: each for each in memory.list()}
+    assert told["project/acme"].text == "# Tabs and spaces\n\n- Use tabs, please\n- And spaces in YAML"
+    assert told["project/work"].text == "- Use tabs, please"
+    assert told["project/acme"].created_at.isoformat() == "2026-02-03T04:05:00+00:00"
+    assert told["project/acme"].updated_at.isoformat() == "2026-02-03T04:05:10+00:00"
+    assert {(each.kind, each.trust, each.source) for each in told.values()} == {
+        ("conversation", "imported", "transcripts")
+    }
+    with (sessions / "6d" / "r.jsonl").open("a") as file:
+        file.write(json.dumps(CODEX[3]) + "\n")
+    assert (memory.import_from("transcripts", sessions).updated, len(memory.list())) == (1, 2)
+    with pytest.raises(InputError, match="no usual place"):
+        memory.import_from("transcripts")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from mcp import Client
 from mcp_types import ElicitResult
 
 import memcrdt
+from memcrdt import config
 from memcrdt.mcp.server import MemoryServer
 from memcrdt.mcp.texts import ALIASES, DESCRIPTIONS, INSTRUCTIONS, PARAMETERS
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.service.context import Context
+from tests.cross_encoders import without_deadline, write_cross_encoder
 from tests.mcp.conftest import Connect
 
 CUT_BYTES = 2_048  # where clients cut instructions and descriptions
@@ -36,6 +39,27 @@ async def _refusal(client: Client, name: str, **arguments: Any) -> str:
     result = await client.call_tool(name, arguments)
     assert result.is_error
     return str(result.content[0].text)
+
+
+async def test_a_search_is_reranked_whenever_the_settings_name_a_reranker(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody asks for it: a model reads the answer."""
+    without_deadline(monkeypatch)
+    with memcrdt.open(tmp_path / "home") as memory:
+        kitten = memory.add_many(
+            ["a kitten may sail with us", "the ship sails at dawn", "the ship sails at noon"], scope="project/acme"
+        )[0]
+
+    async def found() -> list[str]:
+        async with connect(opener=lambda: memcrdt.open(tmp_path / "home")) as client:
+            _, said = await _call(client, "search_memories", query="when does the ship sail")
+            return [row["id"] for row in said["rows"]]
+
+    plain = await found()
+    assert plain[-1] == kitten
+    config.change(tmp_path / "home", "reranker", str(write_cross_encoder(tmp_path / "reranker")))
+    assert await found() == [kitten, *plain[:-1]]
 
 
 async def test_the_list_of_tools_is_short_and_whole(connect: Connect) -> None:
@@ -163,3 +187,24 @@ async def test_a_store_that_cannot_be_opened_is_reported_by_every_tool(mode: str
     async with Client(MemoryServer(Workspace(opener, Context(), sync=False)), mode=mode) as client:
         assert len((await client.list_tools()).tools) == len(DESCRIPTIONS)
         assert "(wrong_schema)" in await _refusal(client, "list_memories")
+
+
+async def test_a_change_expects_the_revision_that_get_memory_named(connect: Connect) -> None:
+    """So two agents do not undo each other's work."""
+    async with connect() as client:
+        stored = await client.call_tool("add_memory", {"text": "Deploys are on Tuesdays", "key": "deploys"})
+        added = stored.structured_content["memories"][0]["id"]
+        got = await client.call_tool("get_memory", {"id": added})
+        (revision,) = got.structured_content["revisions"]
+        assert got.content[1].text == f"revision {revision}"
+        change = {"id": added, "text": "Deploys are on Fridays", "expected": revision}
+        assert not (await client.call_tool("update_memory", change)).is_error
+        calls = {
+            "update_memory": change,
+            "forget_memory": {"id": added, "expected": [revision]},
+            "add_memory": {"text": "Deploys are on Mondays", "key": "deploys", "expected": revision},
+        }
+        for tool, arguments in calls.items():
+            refused = await client.call_tool(tool, arguments)
+            assert refused.structured_content["code"] == "stale_revision"
+        assert "Fridays" in (await client.call_tool("get_memory", {"id": added})).content[0].text

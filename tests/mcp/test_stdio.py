@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,25 @@ async def test_three_servers_share_one_store_and_know_the_project(tmp_path: Path
     async with Client(_parameters(home, tmp_path, "--project", "git.example.org/team/app")) as client:
         result = await client.call_tool("list_memories", {})
         assert all(f"fact number {number}" in result.content[0].text for number in range(3))
+
+
+@pytest.mark.timeout(PATIENCE_S)
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_the_server_while_stdin_stays_open(tmp_path: Path) -> None:
+    """As of somebody who tries the command on a terminal."""
+    parameters = _parameters(tmp_path / "home", tmp_path)
+    command = [parameters.command, *parameters.args]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            server.stdin.write(json.dumps(INITIALIZE) + "\n")
+            server.stdin.flush()
+            assert json.loads(server.stdout.readline())["id"] == 1
+            server.send_signal(signal.SIGINT)
+            assert server.wait(PATIENCE_S / 2) == -signal.SIGINT
+        finally:
+            server.kill()
 
 
 @pytest.mark.timeout(PATIENCE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from memcrdt.errors import LockedError
 from memcrdt.memory.memory import Memory
 from memcrdt.net.identity import KEY_FILE
 from memcrdt.node.lock import ServeLock
+from memcrdt.store import alarms, meta
 from memcrdt.store.membership.peers import Peers
 
 LAPTOP = "B" * 51 + "A"
@@ -40,6 +42,36 @@ def test_an_acknowledged_alarm_is_hidden_until_it_happens_again(memory: Memory) 
     assert [alarm.text for alarm in status.acknowledged] == ["two stores take turns"]
     peers.alarm("two stores take turns")
     assert [alarm.text for alarm in memory.status().alarms] == ["something else", "two stores take turns"]
+
+
+def test_an_alarm_about_a_state_that_goes_on_is_shown_again_a_day_after_it_was_acknowledged(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For example a full shard: as long as it is full, something is not taken."""
+    now = memory.store.now_ms()
+
+    def found_again(hours: float) -> list[str]:
+        monkeypatch.setattr(memory.store, "now_ms", lambda: now + round(hours * 3_600_000))
+        with memory.store.writing() as db:
+            alarms.raise_alarm_once(db, memory.store.now_ms(), "the shard is full")
+        return shown(memory)
+
+    assert found_again(0) == found_again(30) == ["the shard is"]
+    memory.acknowledge_alarms()
+    assert found_again(31) == found_again(53) == []
+    assert found_again(55) == ["the shard is"]
+    memory.acknowledge_alarms()
+    assert found_again(56) == []
+
+
+def test_acknowledgments_of_an_older_version_hold(memory: Memory) -> None:
+    """It kept a list of ids, without times."""
+    peers = Peers(memory.store)
+    peers.alarm("two stores take turns")
+    (alarm,) = memory.status().alarms
+    with memory.store.writing() as db:
+        meta.write(db, "acknowledged", json.dumps([alarm.id]))
+    assert (shown(memory), memory.acknowledge_alarms()) == ([], ())
 
 
 def test_a_revocation_is_acknowledged_once_and_another_one_is_shown(memory: Memory) -> None:

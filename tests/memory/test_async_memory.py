@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from memcrdt.memory.memory import Memory
 from memcrdt.memory.scoped import ScopedMemory
 from memcrdt.memory.spaces import Space
 from memcrdt.model.records import Change
+from memcrdt.store import reads
 from memcrdt.store.store import Store
 
 WAIT_S = 20.0
@@ -113,6 +114,24 @@ async def test_a_cancelled_call_is_done_or_not_done(open_memory: Callable[..., M
     assert "after" in texts
     assert "never" not in texts
     assert texts.count("one") == texts.count("two") == 8
+
+
+async def test_cancelled_lists_give_their_turns_back(memory: Memory) -> None:
+    """Long pages take turns. Lists that wait are cancelled, and the memory closes after them."""
+    memory.add_many(f"text {n}" for n in range(50))
+    threaded = AsyncMemory(memory)
+    with reads.page_turn(1_000), reads.page_turn(1_000):
+        waiting = [asyncio.create_task(threaded.list(limit=1_000)) for _ in range(12)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        assert all(isinstance(each, asyncio.CancelledError) for each in await gathered(waiting))
+    lists = await asyncio.wait_for(gathered(threaded.list(limit=1_000) for _ in range(12)), WAIT_S)
+    assert [len(each) for each in lists] == [50] * 12
+    last = [asyncio.create_task(threaded.list(limit=1_000)) for _ in range(8)]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(threaded.close(), WAIT_S)
+    assert [len(each) for each in await gathered(last)] == [50] * 8
 
 
 async def test_an_opening_is_awaited_or_entered(tmp_path: Path) -> None:
@@ -237,6 +256,10 @@ async def test_callbacks_run_in_the_loop(memory: Memory) -> None:
                 assert [await asyncio.wait_for(heard.get(), WAIT_S) for _ in ids] == [(i, True) for i in ids]
             await threaded.add("after the end")
             assert heard.empty()
+
+
+async def gathered(calls: Iterable[Awaitable[Any]]) -> list[Any]:
+    return await asyncio.gather(*calls, return_exceptions=True)
 
 
 async def _all(changes: Any) -> list[Change]:

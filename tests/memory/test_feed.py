@@ -18,6 +18,8 @@ from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.model.records import Change
 from memcrdt.node.store_replica import StoreReplica
+from memcrdt.store import log
+from memcrdt.store.sql import SqlConnection
 from memcrdt.testing.memories import Clock, exchange
 
 OpenMemory = Callable[..., Memory]
@@ -220,6 +222,30 @@ def test_a_large_batch_is_heard_whole_through_a_short_queue(memory: Memory, monk
         assert len(changes._queue) == QUEUE
         assert _told(_next(changes, count)) == [("added", memory_id) for memory_id in ids]
         assert changes.poll() is None
+
+
+def test_a_reader_that_makes_room_while_the_feed_looks_is_not_forgotten(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The feed looks at the full queue, and the reader empties it before the feed has noted that it was full."""
+    heard: list[Change] = []
+    is_empty = threading.Event()
+    monkeypatch.setattr(limits, "TRANSACTION_ITEMS", QUEUE * 2)
+    with memory.changes() as changes:
+
+        def emptied(db: SqlConnection) -> int:
+            if len(changes._queue) == QUEUE and not heard:
+                heard.extend(_next(changes, QUEUE))
+                is_empty.set()
+            return log.head(db)
+
+        monkeypatch.setattr("memcrdt.memory.feed.log_head", emptied)
+        ids = memory.add_many([f"text {n}" for n in range(QUEUE * 2)])
+        assert is_empty.wait(WAIT_S)
+        following = changes.get(WAIT_S)
+        assert following is not None
+        heard += [following, *_next(changes, QUEUE - 1)]
+    assert _told(heard) == [("added", memory_id) for memory_id in ids]
 
 
 def test_a_slow_subscriber_is_told_that_it_missed_some(memory: Memory) -> None:

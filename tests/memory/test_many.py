@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import memcrdt
-from memcrdt.errors import InputError, NotFoundError, StoreError
+from memcrdt.errors import InputError, NotFoundError, SecretError, StaleRevisionError, StoreError
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
 from memcrdt.store import listing
@@ -104,6 +104,60 @@ def test_update_many_changes_all_or_none(memory: Memory, ids: list[str], item: A
     with pytest.raises(error, match=named):
         memory.update_many([{"id": ids[0], "text": "changed"}, item])
     assert memory.get(ids[0]).text == "fact 0"
+
+
+def test_rename_keys_renames_all_in_one_commit(memory: Memory, ids: list[str]) -> None:
+    """Their attributes go with them, and none of the old memories is left."""
+    memory.update(ids[0], tags=["a"], pinned=True)
+    commits: list[object] = []
+    memory.store.subscribe(commits.append)
+    made = memory.rename_keys(({"id": each, "key": f"fact/{n}"} for n, each in enumerate(ids)), author="planner")
+    assert len(commits) == 1
+    assert [memory.get(each).text for each in made] == [f"fact {n}" for n in range(len(ids))]
+    assert (memory.get(made[0]).tags, memory.get(made[0]).pinned, memory.get(made[0]).author) == (
+        ("a",),
+        True,
+        "planner",
+    )
+    assert memory.get_by_key("fact/1").id == made[1]
+    assert memory.get_many(ids) == []
+    assert memory.rename_keys([]) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "error", "named"),
+    [
+        ({"id": UNKNOWN, "key": "b"}, NotFoundError, UNKNOWN),
+        ({"id": 0, "key": "a"}, StaleRevisionError, "a"),
+        ({"id": 1, "key": "b", "expected": UNKNOWN}, StaleRevisionError, "changed"),
+        ({"id": 1}, InputError, "item 1 of 2: the new key"),
+        ({"key": "b"}, InputError, "item 1 of 2: an item is"),
+        ({"id": 2, "key": "b"}, InputError, "item 1 of 2: the memory .* is in two items"),
+        ({"id": 1, "key": "b", "metadata": ["c"]}, InputError, "item 1 of 2: the metadata is a list"),
+        ({"id": 1, "key": "b", "tags": []}, InputError, "item 1 of 2: rename_key has no argument 'tags'"),
+        ({"id": 1, "key": "b", "text": "key AKIA" + "Z7Q2M4X3K3T6W5RA"}, SecretError, "item 1 of 2"),
+        ("a text", InputError, "item 1 of 2"),
+    ],
+)
+def test_rename_keys_renames_all_or_none(memory: Memory, ids: list[str], item: Any, error: Any, named: str) -> None:
+    """One invalid item leaves all memories under their ids."""
+    if isinstance(item, dict) and isinstance(item.get("id"), int):
+        item = {**item, "id": ids[item["id"]]}
+    with pytest.raises(error, match=named):
+        memory.rename_keys([{"id": ids[2], "key": "a"}, item])
+    assert [record.id for record in memory.get_many(ids)] == ids
+
+
+def test_many_keys_are_renamed_in_several_transactions(memory: Memory, commits: list[int]) -> None:
+    """A failure says how many are renamed."""
+    ids = memory.add_many(f"page {n}" for n in range(7))
+    memory.add("taken", key="6")
+    commits.clear()
+    with pytest.raises(StaleRevisionError, match="the first 6 of 7 memories are renamed"):
+        memory.rename_keys({"id": each, "key": str(n)} for n, each in enumerate(ids))
+    assert len(commits) == 2
+    assert [memory.get_by_key(str(n)).text for n in range(6)] == [f"page {n}" for n in range(6)]
+    assert memory.get(ids[-1]).text == "page 6"
 
 
 def test_tags_are_replaced(memory: Memory) -> None:
@@ -231,7 +285,7 @@ def test_a_scoped_memory_counts_and_iterates_what_it_sees(memory: Memory, ids: l
 
 async def test_they_are_awaitable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """iterate() is an async iterator that reads in threads."""
-    monkeypatch.setattr("memcrdt.memory.threads.PAGE", 2)
+    monkeypatch.setattr("memcrdt.memory.threads.BATCH", 2)
     async with memcrdt.open_async(tmp_path, embedder=None) as memory:
         ids = await memory.add_many(["a", "b", "c"])
         assert [record.id async for record in memory.iterate(order="oldest")] == ids

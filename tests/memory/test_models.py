@@ -30,13 +30,15 @@ def test_waiting_ends_with_its_time(tmp_path: Path, tiny_model: Path) -> None:
 
 
 async def test_models_are_listed_without_a_memory_and_awaitable_with_one(tmp_path: Path) -> None:
-    """The shipped model is first, and always available."""
-    assert (Models.list()[0].name, Models.list()[0].here) == ("static", True)
+    """The shipped models are first, and always available."""
+    assert [(model.name, model.here) for model in Models.list()[:2]] == [("auto", True), ("static", True)]
     Models.pull("static")
     async with memcrdt.open_async(tmp_path / "home", embedder=None) as memory:
         assert isinstance(memory, AsyncMemory)
-        assert (await memory.models.list())[0].name == "static"
+        assert (await memory.models.list())[0].name == "auto"
         assert (await memory.models.wait()).waiting == 0
+        assert (await memory.wait_indexed(timeout=60)).waiting == 0
+        assert await memory.models.load() is False
 
 
 def test_a_change_of_the_model_ends_the_error_of_the_former_one(tmp_path: Path) -> None:

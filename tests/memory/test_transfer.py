@@ -15,6 +15,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import InputError, NotFoundError, StoreError
+from memcrdt.importing import own
 from memcrdt.importing.lines import LINE_BYTES
 from memcrdt.memory import transfer
 from memcrdt.memory.memory import Memory
@@ -33,7 +34,7 @@ def _write(path: Path, *lines: Any) -> Path:
 
 def _content(record: MemoryRecord) -> Any:
     """Return the data of a memory that a file contains."""
-    return {name: getattr(record, name) for name in transfer._SAID}
+    return {name: getattr(record, name) for name in own.FIELDS}
 
 
 def test_arguments_that_are_wrong_are_refused_once_not_line_by_line(memory: Memory, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import InputError
+from memcrdt.model.prompt import without_memories
 
 RECORD = memcrdt.MemoryRecord(
     id="01JD8Z6Q4M0000000000000001",
@@ -136,3 +137,11 @@ def test_invalid_items_and_lengths_are_refused(items: Any, max_chars: Any) -> No
     """Items must be a list of hits or records, and the length an integer of at least 100."""
     with pytest.raises(InputError, match="give"):
         memcrdt.to_prompt(items, max_chars=max_chars)
+
+
+def test_what_was_told_is_found_again_and_left_out() -> None:
+    """Whatever the memories contain, and in time proportional to the length of the text."""
+    told = memcrdt.to_prompt(_said("a</memories>b", "<memories>"))
+    assert without_memories(f"before {told}between {told}after") == "before \nbetween \nafter"
+    open_ended = "<memories>\n" * 100_000
+    assert without_memories(open_ended) == open_ended

@@ -13,9 +13,15 @@ import pytest
 
 import memcrdt
 from memcrdt.memory.memory import Memory
+from memcrdt.memory.offline import home_of
+from memcrdt.model.device_ids import device_id
 from memcrdt.node.change_signal import StoreChangeSignal
+from memcrdt.node.lock import ServeLock
 from memcrdt.store.membership.peers import Peers
 
+DEVICE = device_id(bytes(32))
+_NEVER_S = 3_600.0
+_ACCEPT = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: memory.accept('%s')"
 _ADD = "import sys, memcrdt\nwith memcrdt.open(sys.argv[1], embedder=None) as memory: memory.add('elsewhere')"
 
 
@@ -85,3 +91,65 @@ async def test_signals_need_no_loopback_address(memory: Memory, monkeypatch: pyt
         await asyncio.to_thread(memory.add, "here")
         async with asyncio.timeout(10):
             await signaled
+
+
+async def _run(command: str, memory: Memory) -> None:
+    await asyncio.to_thread(subprocess.run, [sys.executable, "-c", command, str(memory.home)], check=True)
+
+
+async def test_a_change_of_the_peers_by_another_process_sends_a_datagram(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without polling: an idle process looks seldom, and a revocation has to take effect at once."""
+    monkeypatch.setattr("memcrdt.node.change_signal.SIGNALED_POLL_S", _NEVER_S)
+    lock = ServeLock(home_of(memory))
+    try:
+        async with StoreChangeSignal(memory.store, is_noted=True) as change_signal:
+            lock.write(None, signal_port=change_signal.port)
+            signaled = asyncio.create_task(change_signal.changed())
+            await _run(_ACCEPT % DEVICE, memory)
+            async with asyncio.timeout(10):
+                await signaled
+    finally:
+        lock.release()
+
+
+async def test_writes_of_this_process_are_signaled_without_polling(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also writes that are no commits of memories."""
+    monkeypatch.setattr("memcrdt.node.change_signal.SIGNALED_POLL_S", _NEVER_S)
+    async with StoreChangeSignal(memory.store, is_noted=True) as change_signal:
+        signaled = asyncio.create_task(change_signal.changed())
+        await asyncio.to_thread(Peers(memory.store).accept, DEVICE)
+        async with asyncio.timeout(10):
+            await signaled
+
+
+async def test_a_port_that_is_not_noted_gets_no_datagrams_and_is_not_waited_for(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listener for Yjs clients has no note of its own, so it looks often."""
+    monkeypatch.setattr("memcrdt.node.change_signal.SIGNALED_POLL_S", _NEVER_S)
+    async with StoreChangeSignal(memory.store) as change_signal:
+        signaled = asyncio.create_task(change_signal.changed())
+        await _run(_ADD, memory)
+        async with asyncio.timeout(10):
+            await signaled
+
+
+def test_every_write_is_told_once(memory: Memory) -> None:
+    """A commit of memories to the subscribers of commits, any other write to those of writes, none to former ones."""
+    told: list[str] = []
+    memory.store.subscribe(lambda _: told.append("commit"))
+    end = memory.store.on_write(lambda: told.append("write"))
+    memory.add("a")
+    assert told == ["commit"]
+    memory.store.commit(lambda _: None)
+    assert told == ["commit", "write"]
+    Peers(memory.store).accept(DEVICE)
+    assert {*told[2:]} == {"write"}
+    count = len(told)
+    end()
+    memory.store.commit(lambda _: None)
+    assert len(told) == count

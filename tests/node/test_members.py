@@ -233,6 +233,26 @@ async def test_a_read_only_member_receives_everything_and_sends_nothing(tmp_path
         assert {record.id for record in writer.list()} == {before, after}
 
 
+async def test_a_reader_knows_at_once_that_the_writer_has_what_it_sent(tmp_path: Path, eventually: Eventually) -> None:
+    """Not only at the next comparison, half a minute later. A change of its own stays unconfirmed."""
+    async with AsyncExitStack() as stack:
+        writer, reader = (
+            stack.enter_context(memcrdt.open(tmp_path / name, embedder=None)) for name in ("writer", "reader")
+        )
+        writer.space("acme").create()
+        Members(reader.store).join(Members(writer.store).entries(["acme"])[0])
+        Peers(writer.store).accept(reader.store.device, spaces=["acme"], read_only=True)
+        Peers(reader.store).accept(writer.store.device, spaces=["acme"])
+        there = await stack.enter_async_context(Node(writer, host="127.0.0.1", port=0))
+        here = await stack.enter_async_context(Node(reader, host="127.0.0.1", port=0))
+        await here.connect(there.addresses[0])
+        await eventually(lambda: reader.devices()[0].agreed_at)
+        for text in ("one", "two"):
+            writer.add(text, space="acme")
+            await eventually(lambda text=text: text in {record.text for record in reader.list()})
+            await eventually(lambda: writer.devices()[0].behind == reader.devices()[0].behind == 0)
+
+
 async def test_a_device_that_is_revoked_altogether_knows_what_stays_here(
     tmp_path: Path, eventually: Eventually
 ) -> None:

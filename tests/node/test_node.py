@@ -30,6 +30,7 @@ from memcrdt.node.background import BackgroundNode
 from memcrdt.node.lock import NOTE_FILE, holder
 from memcrdt.node.node import Node
 from memcrdt.node.sync_wait import SyncWait
+from memcrdt.store import clock
 from memcrdt.store.membership.peers import PeerConnection, Peers
 from memcrdt.store.overview import overview
 
@@ -488,6 +489,22 @@ def test_the_status_shows_connections_and_clock_differences(homes: tuple[Memory,
     assert (here.via, here.found, there.via, there.found) == ("dialed", "address", "accepted", None)
     assert abs(here.skew_ms) < 5_000
     assert abs(there.skew_ms) < 5_000
+
+
+def test_a_device_that_doubts_its_clock_shows_none(homes: tuple[Memory, Memory]) -> None:
+    """So it confirms no other clock. The clock of the other device, which agrees, ends its doubt."""
+    laptop, desktop = homes
+    with desktop.store.writing() as db:
+        now = desktop.store.now_ms()
+        clock.write(db, clock.ClockNote(now, before=now - 100 * 86_400_000))
+    desktop.start_sync(**LOOPBACK)
+    Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
+    laptop.start_sync(**LOOPBACK)
+    _wait(lambda: laptop.status().peers[0].connected and desktop.status().peers[0].connected)
+    assert laptop.status().peers[0].skew_ms is None
+    assert not laptop.status().peers[0].clock_differs
+    with desktop.store.reading() as db:
+        assert not clock.read(db).is_doubted
 
 
 def test_no_device_is_connected_after_the_network_process_was_killed(homes: tuple[Memory, Memory]) -> None:

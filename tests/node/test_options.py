@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 import memcrdt
+from memcrdt.cli.mcp import mcp_command
 from memcrdt.config import Config
 from memcrdt.errors import InputError
-from memcrdt.model.ports import AUTO_PORTS, DEFAULT_PORT
-from memcrdt.net.connection_gate import free_address
+from memcrdt.model import ports
+from memcrdt.model.ports import AUTO_PORTS, DEFAULT_MCP_PORT, DEFAULT_PORT
+from memcrdt.net.addresses import Address
+from memcrdt.net.connection_gate import ConnectionGate, free_address
 from memcrdt.node.options import NetOptions
 from memcrdt.store.membership.peers import Peers
 
@@ -35,6 +38,17 @@ def test_the_option_precedes_the_setting() -> None:
     assert _ports(NetOptions(), Config(port=4_000)) == [4_000]
     assert _ports(NetOptions(port=5_000), Config(port=4_000)) == [5_000]
     assert _ports(NetOptions(port=None), Config(port=4_000)) == []
+
+
+def test_no_two_services_have_one_default_port() -> None:
+    """A second home may listen at any port of `auto`, so these belong to no other service."""
+    others = [getattr(ports, name) for name in dir(ports) if name.startswith("DEFAULT_") and name != "DEFAULT_PORT"]
+    every = [*AUTO_PORTS, *others]
+    assert len(others) == 6
+    assert len(set(every)) == len(every)
+    assert DEFAULT_MCP_PORT in others
+    [http] = [option for option in mcp_command.params if option.name == "http"]
+    assert f":{DEFAULT_MCP_PORT}." in str(http.to_info_dict()["help"])
 
 
 @pytest.mark.parametrize("port", [-1, 65_536, True, "27380", 1.5])
@@ -72,3 +86,34 @@ def test_a_memory_opens_whatever_port_is_taken(
         else:
             assert serving.port not in (None, taken)
             assert serving.error is None
+
+
+def test_a_port_that_another_home_takes_in_the_last_moment_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two homes that start at once look at the same ports. Each of them listens."""
+    with socket.create_server(("", 0)) as free:
+        wanted = free.getsockname()[1]
+    monkeypatch.setattr("memcrdt.node.options.AUTO_PORTS", (wanted,))
+    listen = ConnectionGate.open
+    others: list[socket.socket] = []
+
+    def late(gate: ConnectionGate, address: Address) -> int:
+        if not others:
+            others.append(socket.create_server(("", address.port)))
+        return listen(gate, address)
+
+    monkeypatch.setattr(ConnectionGate, "open", late)
+    (tmp_path / "config.toml").write_text("mdns = false\ntailscale = false\n")
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        Peers(memory.store).accept("B" * 52)
+    try:
+        with memcrdt.open(tmp_path, embedder=None, sync=True) as memory:
+            serving = memory.sync.serving()
+            assert serving is not None
+            assert others[0].getsockname()[1] == wanted
+            assert serving.port not in (None, wanted)
+            assert serving.error is None
+    finally:
+        for other in others:
+            other.close()

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from memcrdt.crdt import shard
 from memcrdt.model import limits
 from memcrdt.node import store_replica
-from memcrdt.store import compaction, log
+from memcrdt.store import documents, log, shared_log
 from memcrdt.store.membership.peers import Peers
 from memcrdt.testing.replicas import ReplicaAcceptance, ReplicaScene
-from tests.bare_device import BareDevice, agree
+from tests.bare_device import BareDevice, agree, spoil_rows
+from tests.store_scene import StoreScene
 
 
 def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +86,68 @@ def test_the_update_of_a_stock_client_is_sent_as_local(tmp_path: Path) -> None:
     here.close()
 
 
+def test_the_first_update_of_a_shard_is_not_scanned_again_to_be_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clocks are those of the document. They are the same as by a scan, and later updates are scanned."""
+    here, there = BareDevice(tmp_path / "A", "A"), BareDevice(tmp_path / "B", "B")
+    for each in (here, there):
+        Peers(each.store).accept("C" * 52)
+    here.add("one")
+    here.add("two")
+    head, whole = there.replica.head(), here.replica.diff(here.space(), 0, {})
+    assert there.replica.apply(there.space(), 0, whole.update, "C" * 52).status == "applied"
+    with monkeypatch.context() as patch:
+        patch.setattr(shared_log, "scan", lambda *_, **__: pytest.fail("scanned again"))
+        first = there.replica.log(head, 10).entries
+    there.reopen()
+    assert there.replica.log(head, 10).entries == first
+    assert [(entry.needs, entry.after) for entry in first] == [({}, whole.after)]
+    here.add("three")
+    later = here.replica.diff(here.space(), 0, whole.after)
+    assert there.replica.apply(there.space(), 0, later.update, "C" * 52).status == "applied"
+    assert [entry.needs for entry in there.replica.log(head + 1, 10).entries] == [dict(whole.after)]
+    here.close()
+    there.close()
+
+
+def test_the_first_update_is_scanned_if_it_takes_several_rows_or_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One row has not the clocks of the document, and damaged bytes are offered to nobody."""
+    here, there = BareDevice(tmp_path / "A", "A"), BareDevice(tmp_path / "B", "B")
+    Peers(there.store).accept("C" * 52)
+    here.add_many(f"text {number}" for number in range(20))
+    head, whole = there.replica.head(), here.replica.diff(here.space(), 0, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(shard, "PIECE_BYTES", len(whole.update) // 3)
+        assert there.apply(whole.update, origin="C" * 52).status == "applied"
+    entries = there.replica.log(head, 10).entries
+    assert len(entries) > 1
+    assert entries[0].after != whole.after == entries[-1].after
+    assert there.apply(whole.update, 1, origin="C" * 52).status == "applied"
+    with there.store.writing() as db:
+        spoil_rows(db, "updates", f"seq = {there.replica.head()}")
+    page = there.replica.log(head + len(entries), 10)
+    assert (page.entries, page.resync) == ([], [(there.space(), 1)])
+    here.close()
+    there.close()
+
+
+def test_the_clocks_of_few_first_updates_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the latest."""
+    monkeypatch.setattr(documents, "FIRST_UPDATES", 2)
+    here, there = BareDevice(tmp_path / "A", "A"), BareDevice(tmp_path / "B", "B")
+    here.add("one")
+    update = here.replica.diff(here.space(), 0, {}).update
+    for number in range(3):
+        assert there.apply(update, number).status == "applied"
+    rows = there.rows("SELECT checksum FROM updates ORDER BY seq")
+    assert [(checksum,) for checksum in there.store.first_updates] == rows[1:]
+    here.close()
+    there.close()
+
+
 def test_the_audience_of_a_space_is_its_accepted_members(tmp_path: Path) -> None:
     """It is read each time, so a revoked device gets nothing that is read later. No device gets `local`."""
     here = BareDevice(tmp_path / "A", "A")
@@ -100,37 +164,16 @@ def test_the_audience_of_a_space_is_its_accepted_members(tmp_path: Path) -> None
     here.close()
 
 
-class _Scene:
-    """A real store that is shared with one other device."""
-
-    def __init__(self, folder: Path, name: str, peer: str, opened: ExitStack) -> None:
-        self._folder, self._opened = folder, opened
-        self._device = BareDevice(folder / name, name)
-        opened.callback(self._device.close)
-        self.replica, self.device, self.peer = self._device.replica, self._device.id, peer
-        self.space = self._device.space()
-        Peers(self._device.store).accept(peer)
-
-    def write(self, text: str) -> None:
-        self._device.add(text)
-
-    def delete(self, text: str) -> None:
-        self._device.forget(*(memory_id for memory_id, found in self._device.texts().items() if found == text))
-
-    def fold(self) -> None:
-        compaction.compact(self._device.store)
-
-    def texts(self) -> set[str]:
-        return set(self._device.texts().values())
-
-    def other(self) -> _Scene:
-        return _Scene(self._folder, self.peer[0], self.device, self._opened)
-
-
 class TestStoreReplica(ReplicaAcceptance):
     """The real store meets the contract of all replicas."""
 
     @pytest.fixture(name="scene")
     def _scene(self, tmp_path: Path) -> Iterator[ReplicaScene]:
         with ExitStack() as opened:
-            yield _Scene(tmp_path, "A", "B" * 52, opened)
+
+            def make(name: str) -> BareDevice:
+                device = BareDevice(tmp_path / name, name)
+                opened.callback(device.close)
+                return device
+
+            yield StoreScene(make, "A", "B" * 52)

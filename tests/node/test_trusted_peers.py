@@ -9,7 +9,7 @@ import pytest
 
 import memcrdt
 from memcrdt.node.trusted_peers import TrustedPeers
-from memcrdt.store.membership.peers import Peers
+from memcrdt.store.membership.peers import HUBS, Peers
 from memcrdt.sync.events import Known, Revoked, SpacesChanged
 
 DESKTOP, PHONE = "B" * 52, "C" * 52
@@ -52,6 +52,23 @@ def test_the_right_to_write_is_reported(peers: Peers) -> None:
         db.execute("UPDATE shares SET read_only = 0")
     assert trusted.read() == [Known(DESKTOP, writes=True)]
     assert trusted.known(DESKTOP) == Known(DESKTOP, writes=True)
+
+
+def test_a_hub_is_remembered(peers: Peers) -> None:
+    """For the next start, until it says otherwise. The last eight are kept."""
+    trusted = TrustedPeers(peers)
+    peers.accept(DESKTOP, address="192.168.1.20:27380")
+    peers.note_hub(DESKTOP, True)
+    assert trusted.read() == [SpacesChanged(), Known(DESKTOP, hub=True)]
+    peers.note_hub(DESKTOP, False)
+    assert not peers.hubs()
+    peers.note_hub(DESKTOP, True, backup_days=30)
+    assert peers.hubs() == {DESKTOP: 30}
+    peers.note_hub(DESKTOP, True, backup_days=7)
+    assert peers.hubs() == {DESKTOP: 7}
+    for number in range(HUBS + 2):
+        peers.note_hub(f"device {number}", True)
+    assert peers.hubs().keys() == {f"device {number}" for number in range(2, HUBS + 2)}
 
 
 @pytest.mark.parametrize("method", ["revoke", "forget"])

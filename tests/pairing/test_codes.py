@@ -15,6 +15,17 @@ def test_a_code_is_a_number_and_two_words() -> None:
     assert parse_code(str(code)) == code
 
 
+def test_a_code_for_relays_has_a_number_of_six_digits() -> None:
+    """So a stranger at the relay cannot try all numbers. There is nothing between the two kinds."""
+    code = new_code(for_relays=True)
+    assert code.is_for_relays
+    assert 100_000 <= code.number <= 999_999
+    assert parse_code(str(code)) == code
+    for number in (0, 100, 99_999, 1_000_000):
+        with pytest.raises(InputError, match="a number and two words"):
+            parse_code(f"{number}-crossover-granite")
+
+
 def test_the_words_are_256_and_256_and_all_different() -> None:
     """So the words have 16 bits, and swapped words are detected."""
     first, second = _words()

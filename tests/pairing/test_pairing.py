@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import msgpack
 import pytest
 
-import memcrdt
 from memcrdt.errors import (
     InputError,
     MemcrdtError,
@@ -49,25 +47,6 @@ from memcrdt.store.spaces import Genesis
 
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
 LOOPBACK = PairOptions(host="127.0.0.1")
-
-
-@pytest.fixture(name="make_memory")
-def _make_memory(tmp_path: Path) -> Iterator[Callable[[str], Memory]]:
-    memories: list[Memory] = []
-
-    def make(name: str) -> Memory:
-        memories.append(memcrdt.open(tmp_path / name, embedder=None, device_name=name))
-        return memories[-1]
-
-    yield make
-    for memory in memories:
-        memory.close()
-
-
-@pytest.fixture(name="two")
-def _two(make_memory: Callable[[str], Memory]) -> tuple[Memory, Memory]:
-    """Return a laptop that shows a code, and a desktop on which it is typed."""
-    return make_memory("laptop"), make_memory("desktop")
 
 
 def known(memory: Memory) -> dict[str, tuple[str | None, str]]:

@@ -11,6 +11,8 @@ import pytest
 
 from memcrdt.model.filters import check_filters
 from memcrdt.search import ScoredMemory, SearchIndex, SearchOptions, make_embedder, search
+from memcrdt.search.query.syntax import read_query
+from memcrdt.search.query.terms import query_terms
 from memcrdt.store import migrations
 from memcrdt.store.indexer import IndexRow
 from memcrdt.store.vector_functions import load_vector_functions
@@ -64,7 +66,8 @@ class Shelf:
         self, query: str, *, limit: int = 10, filters: dict[str, Any] | None = None, **options: Any
     ) -> list[ScoredMemory]:
         wanted = SearchOptions(now=NOW, limit=limit, **options)
-        return search(self.db, self.index, query, check_filters(filters or {}), wanted)
+        terms = query_terms(self.db, read_query(query))
+        return search(self.db, self.index, terms, check_filters(filters or {}), wanted)
 
     def found(self, query: str, **options: Any) -> list[str]:
         return [self.rows[hit.memory].text for hit in self.search(query, **options)]
@@ -78,7 +81,7 @@ class Shelf:
         tags, metadata = given.pop("tags", ()), given.pop("metadata", {})
         number = len(self.rows) + 1
         values = {
-            "space": 1, "id": f"{number:026d}", "revision": "", "conflicted": 0, "scope": "global",
+            "memory": number, "space": 1, "id": f"{number:026d}", "revision": "", "conflicted": 0, "scope": "global",
             "created_at": number * 1000, "updated_at": number * 1000, "pinned": 0, "device": "d", "ignored": 0,
             "fingerprint": 0, "born_seq": 0, "seq": 0, "author": None, **given,
         }  # fmt: skip
@@ -86,13 +89,12 @@ class Shelf:
         self.db.execute(
             f"INSERT INTO memories({', '.join(values)}) VALUES({', '.join('?' * len(values))})", tuple(values.values())
         )
-        memory = self.db.last_insert_rowid()
         for tag in tags:
-            self.db.execute("INSERT INTO tags VALUES(?, ?)", (memory, tag))
+            self.db.execute("INSERT INTO tags VALUES(?, ?)", (number, tag))
         for key, (value, amount) in metadata.items():
-            self.db.execute("INSERT INTO metadata VALUES(?, ?, ?, ?)", (memory, key, value, amount))
-        row = IndexRow(memory, values["text"], values["scope"], values["created_at"], values["author"])
-        self.rows[memory] = row
+            self.db.execute("INSERT INTO metadata VALUES(?, ?, ?, ?)", (number, key, value, amount))
+        row = IndexRow(number, values["text"], values["scope"], values["created_at"], values["author"])
+        self.rows[number] = row
         return row
 
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcrdt.memory.memory import Memory
+from memcrdt.search.compounds import compounds
 from memcrdt.search.embedders.embedder import UserEmbedder
-from memcrdt.search.words import compounds, names_apart, searchable, stretches
+from memcrdt.search.words import names_apart, searchable, stretches
 
 OpenMemory = Callable[..., Memory]
 
@@ -25,12 +26,19 @@ OpenMemory = Callable[..., Memory]
         ("oauth2Token", ["oauth2", "Token"]),
         ("an e-mail", ["email"]),
         ("a log\u2011in", ["login"]),
-        ("snake_case, kebab-case-name, UPPER, Title, x", []),
+        ("snake_case, kebab-case-name, UPPER, Title, x", ["snakecase", "kebabcasename"]),
+        ("v2.10 of src/net.py", ["2\ue00010", "src\ue000net\ue000py"]),
+        ("C++ with --force, #4711", ["cplusplus", "\ue000force", "\ue0004711"]),
+        ("Ana: a plain text. And (more) of it...", []),
+        (
+            "Plain. See a/b, then re-run! X-ray: 2nd-hand C# or c++",
+            ["a\ue000b", "rerun", "xray", "2ndhand", "csharp", "cplusplus"],
+        ),
         ("aB" * 40, []),
     ],
 )
 def test_the_other_spelling_is_added(text: str, words: list[str]) -> None:
-    """Long random tokens and names of three parts with hyphens have none."""
+    """Plain texts and long random tokens have none."""
     assert searchable(text).split()[len(text.split()) :] == words
 
 

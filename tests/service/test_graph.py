@@ -70,4 +70,4 @@ def test_a_token_sees_the_graph_of_its_spaces(memory: Memory) -> None:
     assert team.delete_entities(["Ada"]) == ["Ada"]
     assert {each.name for each in _graph(memory).read().entities} == {"Ada", "Max"}
     with pytest.raises(ReadOnlyError):
-        _graph(memory, Access(read_only=True)).delete_entities(["Ada"])
+        _graph(memory, Access(rights=("read",))).delete_entities(["Ada"])

@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
+from memcrdt.model import registers
 from memcrdt.model.clocks import varuint
 from memcrdt.model.registers import DELETED
-from memcrdt.store import alarms, log
+from memcrdt.store import alarms, claims, log
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]
@@ -164,6 +165,42 @@ def test_a_deletion_without_a_tombstone_takes_nothing(device: Make) -> None:
     assert (b.texts(), b.graves()) == ({memory: "of B"}, set())
     agree([a, b])
     _assert_equal([a, b])
+
+
+def _delete_everything(device: BareDevice) -> bytes:
+    """Return an update that deletes all registers of the first shard, without a tombstone."""
+    known = device.replica.state_vector(device.space(), 0)
+    deletes = (varuint(client) + b"\x01\x00" + varuint(clock) for client, clock in known.items())
+    return b"\x00" + varuint(len(known)) + b"".join(deletes)
+
+
+def test_a_device_cannot_make_others_write_without_end(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it takes away is written again a few times, then once a minute. Others are not affected."""
+    monkeypatch.setattr(claims, "REWRITES", 3)
+    a = device("A")
+    memory = a.add("kept")
+    statuses = [a.apply(_delete_everything(a)).status for _ in range(6)]
+    assert statuses == ["applied"] * 3 + ["later"] * 3
+    assert (a.texts(), len(_alarms(a))) == ({memory: "kept"}, 1)
+    assert "revoke it" in _alarms(a)[0]
+    assert a.apply(_delete_everything(a), origin="Z" * 52).status == "applied"
+    addition = a.stock_update({registers.tag_key(memory, b"", "new"): {"tag": "new", "at": 1}})
+    assert a.apply(addition).status == "applied"
+    a.clock += claims.REWRITE_EVERY_MS
+    assert [a.apply(_delete_everything(a)).status for _ in range(2)] == ["applied", "later"]
+    assert a.texts() == {memory: "kept"}
+
+
+def test_claims_without_end_are_not_taken(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would cost a client id of the store."""
+    monkeypatch.setattr(claims, "REWRITES", 3)
+    a = device("A")
+    a.add("kept")
+    found = [(a.apply(claim(*_next(a), _collected(1))).status, _next(a)[0]) for _ in range(6)]
+    statuses, clients = zip(*found, strict=True)
+    assert statuses[0] == "applied"
+    assert set(statuses[2:]) == {"later"}
+    assert len(set(clients[2:])) == 1
 
 
 def test_a_stock_client_forgets_in_one_row_of_the_log(device: Make) -> None:

@@ -64,6 +64,17 @@ def test_another_device_confirms_a_clock(skew: int) -> None:
     assert ClockNote(NOW, before=NOW - 100 * DAY).compared(NOW, skew) == ClockNote(NOW)
 
 
+def test_devices_that_jumped_together_do_not_confirm_each_other() -> None:
+    """As with a wrong time server. A device shows no clock that it doubts, also before it has noted the jump."""
+    here, now = ClockNote(NOW), NOW + 100 * DAY
+    assert clock.shown(here, NOW + DAY) == NOW + DAY
+    assert clock.shown(here, now) is None
+    there = here.moved_to(now).compared(now, None)
+    assert there.is_doubted
+    assert clock.shown(there, now) is None
+    assert here.compared(now, None).is_doubted
+
+
 def test_a_clock_far_ahead_of_another_devices_is_doubted() -> None:
     """Also without a jump, as on a device whose clock was always wrong."""
     assert ClockNote(NOW).compared(NOW, -100 * DAY) == ClockNote(NOW, before=NOW - 100 * DAY)

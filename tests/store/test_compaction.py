@@ -141,7 +141,7 @@ def test_two_devices_that_prune_while_apart_agree(device: Make) -> None:
     agree([a, b])
     assert (a.views(), a.digest()) == (b.views(), b.digest())
     assert a.rows("SELECT text, conflicted FROM memories") == [("later 9", 0)]
-    assert a.rows("SELECT count(*) FROM revisions WHERE head") == [(1,)]
+    assert a.rows("SELECT count(*) FROM revisions WHERE head = 1") == [(1,)]
 
 
 def test_pruning_keeps_the_heads_of_any_history(device: Make) -> None:

@@ -95,11 +95,11 @@ def test_texts_under_one_key_are_a_conflict(device: Make, order: tuple[int, ...]
     memory, *_ = [each.add(f"of {number}", key="item") for number, each in enumerate(devices)]
     agree([devices[n] for n in order])
     _assert_equal(devices)
-    heads = devices[0].rows("SELECT text FROM revisions WHERE head ORDER BY text")
+    heads = devices[0].rows("SELECT text FROM revisions WHERE head = 1 ORDER BY text")
     assert (heads, devices[0].texts()) == ([("of 0",), ("of 1",), ("of 2",)], {memory: "of 2"})
     devices[1].update(memory, text="settled")
     agree(devices)
-    assert devices[2].rows("SELECT text FROM revisions WHERE head") == [("settled",)]
+    assert devices[2].rows("SELECT text FROM revisions WHERE head = 1") == [("settled",)]
 
 
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)
@@ -115,7 +115,7 @@ def test_who_may_only_read_keeps_no_text_by_itself(device: Make, client_ids: tup
     assert reader.rows("SELECT 1 FROM updates WHERE origin = 'local'") == []
     agree(devices)
     _assert_equal(devices)
-    assert reader.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("of A",), ("of B",)]
+    assert reader.rows("SELECT text FROM revisions WHERE head = 1 ORDER BY text") == [("of A",), ("of B",)]
 
 
 def test_who_may_only_read_erases_what_others_delete(device: Make) -> None:
@@ -205,7 +205,10 @@ def test_a_memory_born_in_two_shards_is_one(device: Make, order: tuple[int, ...]
     agree([devices[n] for n in order])
     _assert_equal(devices)
     assert {row[0] for row in devices[0].rows("SELECT text FROM revisions")} == {f"the item of {n}" for n in range(3)}
-    assert devices[0].rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ?", item) == [(0,), (1,)]
+    assert devices[0].rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ? ORDER BY 1", item) == [
+        (0,),
+        (1,),
+    ]
     assert devices[0].rows("SELECT conflicted FROM memories WHERE id = ?", item) == [(1,)]
     assert devices[0].rows("SELECT tag FROM tags ORDER BY tag") == [("tag 0",), ("tag 1",), ("tag 2",)]
 
@@ -228,7 +231,10 @@ def test_forgetting_in_one_shard_forgets_in_all(device: Make, order: tuple[int, 
     _assert_equal(devices)
     assert item not in devices[0].texts()
     for each in devices:
-        assert each.rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ?", item) == [(0,), (1,)]
+        assert each.rows("SELECT number FROM homes JOIN shards USING(shard) WHERE id = ? ORDER BY 1", item) == [
+            (0,),
+            (1,),
+        ]
         assert each.rows("SELECT count(*) FROM tags") == [(0,)]
 
 
@@ -336,7 +342,7 @@ def test_no_edit_is_lost_where_a_clock_is_days_ahead(device: Make) -> None:
     a.update(memory, text="as A says")
     b.update(memory, text="as B says")
     agree(devices)
-    assert c.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("as A says",), ("as B says",)]
+    assert c.rows("SELECT text FROM revisions WHERE head = 1 ORDER BY text") == [("as A says",), ("as B says",)]
 
 
 def test_concurrent_edits_of_text_tags_and_metadata_all_survive(device: Make) -> None:
@@ -350,7 +356,7 @@ def test_concurrent_edits_of_text_tags_and_metadata_all_survive(device: Make) ->
     agree([a, b])
     _assert_equal([a, b])
     assert a.rows("SELECT text, conflicted FROM memories") == [("as B says", 1)]
-    assert a.rows("SELECT text FROM revisions WHERE head ORDER BY text") == [("as A says",), ("as B says",)]
+    assert a.rows("SELECT text FROM revisions WHERE head = 1 ORDER BY text") == [("as A says",), ("as B says",)]
     assert a.rows("SELECT tag FROM tags ORDER BY tag") == [("a",), ("b",)]
     assert [row[0] for row in a.rows("SELECT key FROM metadata ORDER BY key")] == ["a", "b", "both"]
     a.update(memory, text="settled")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from memcrdt.errors import StoreError
+import memcrdt
+from memcrdt.errors import LockedError, StoreError
 from memcrdt.store import connections
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.receipts import HeldRows
@@ -153,3 +155,39 @@ def test_a_closed_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="closed; open it again"):
         device.add("no")
     device.close()
+
+
+_STOPS_IN_A_WRITE = """
+import os, signal, sys
+import memcrdt
+with memcrdt.open(sys.argv[1], embedder=None) as memory, memory.store.writing() as db:
+    db.execute("UPDATE meta SET value = 'half' WHERE key = 'client_id'")
+    print("writing", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot stop a process by a signal")
+def test_a_process_that_is_stopped_in_a_write_keeps_writers_waiting_and_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads go on. A writer gets a LockedError in the end. Once the process has ended, its half of a change is gone."""
+    with memcrdt.open(tmp_path, embedder=None) as memory:
+        memory.add("before")
+        stopped = subprocess.Popen(
+            [sys.executable, "-c", _STOPS_IN_A_WRITE, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        )
+        try:
+            assert stopped.stdout is not None
+            assert stopped.stdout.readline() == "writing\n"
+            with monkeypatch.context() as patched:
+                patched.setattr(connections, "BUSY_TIMEOUT_S", 0.3)
+                assert [hit.memory.text for hit in memory.search("before")] == ["before"]
+                with pytest.raises(LockedError, match="stopped"):
+                    memory.add("meanwhile")
+        finally:
+            stopped.kill()
+            stopped.communicate()
+        memory.add("afterwards")
+        assert {each.text for each in memory.list()} == {"before", "afterwards"}
+        assert memory.doctor().problems == ()

@@ -14,6 +14,7 @@ from memcrdt.model.filters import check_filters
 from memcrdt.model.values import canonical, check_json
 from memcrdt.store import migrations
 from memcrdt.store.filtering import add_functions, narrowing
+from memcrdt.store.sql import SqlConnection
 
 _ORDER: Final = {"$gt": operator.gt, "$gte": operator.ge, "$lt": operator.lt, "$lte": operator.le}
 _MISSING: Final = object()
@@ -52,6 +53,9 @@ def _operators(comparable: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 _SPECS = st.one_of(
     _operators(_NUMBERS), _operators(_TEXTS), _SCALARS, st.lists(_VALUES, max_size=3), st.tuples(_NUMBERS, _NUMBERS)
 )
+
+EVERYTHING = st.lists(_METADATA, max_size=6)
+ASKED = st.dictionaries(_KEYS, _SPECS, max_size=2)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -112,9 +116,10 @@ def db() -> apsw.Connection:
     return made
 
 
-def _store(db: apsw.Connection, everything: list[dict[str, Any]]) -> None:
+def write_each(db: SqlConnection, everything: list[dict[str, Any]]) -> None:
     """Write one memory for each metadata, in the form of views.py."""
-    db.execute("DELETE FROM memories; DELETE FROM metadata")
+    db.execute("DELETE FROM memories")
+    db.execute("DELETE FROM metadata")
     for number, metadata in enumerate(everything):
         db.execute(
             "INSERT INTO memories(memory, space, id, text, revision, conflicted, scope, category, created_at,"
@@ -131,7 +136,7 @@ def _store(db: apsw.Connection, everything: list[dict[str, Any]]) -> None:
 
 
 @settings(max_examples=400, deadline=None)
-@given(everything=st.lists(_METADATA, max_size=6), asked=st.dictionaries(_KEYS, _SPECS, max_size=2))
+@given(EVERYTHING, ASKED)
 @example(everything=[{"k": True}, {"k": 1}, {}], asked={"k": {"$ne": 1}})
 @example(everything=[{"k": "a\0b"}, {"k": "a"}], asked={"k": {"$gt": "a"}})
 @example(everything=[{"k": ["SQL"]}, {"k": "SQL"}], asked={"k": {"$contains": "sql"}})
@@ -139,7 +144,12 @@ def test_sql_answers_as_plain_python_does(
     db: apsw.Connection, everything: list[dict[str, Any]], asked: dict[str, Any]
 ) -> None:
     """Any operators over any metadata select the same memories."""
-    _store(db, everything)
+    write_each(db, everything)
+    check_selected(db, everything, asked)
+
+
+def check_selected(db: SqlConnection, everything: list[dict[str, Any]], asked: dict[str, Any]) -> None:
+    """Check that SQL selects the memories that the description of the filter means."""
     condition = narrowing(check_filters({"metadata": asked}))
     rows = db.execute(f"SELECT m.memory FROM memories m WHERE {condition.sql}", condition.bindings)
     wanted = {

@@ -147,6 +147,27 @@ def test_without_such_locks_a_peek_is_noticed(tmp_path: Path, monkeypatch: pytes
     device.close()
 
 
+@pytest.mark.parametrize("system_has_them", [False, True])
+def test_without_such_locks_other_processes_leave_the_wal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system_has_them: bool
+) -> None:
+    """SQLite's own locks stay, whether the system has no such locks, or only the file system."""
+
+    def refuse(*_: object) -> None:
+        raise OSError("no such locks")
+
+    monkeypatch.setattr(open_file_locks, "_set", refuse)
+    if not system_has_them:
+        monkeypatch.setattr(open_file_locks, "NUMBER", None)
+    device = BareDevice(tmp_path, "A")
+    for number in range(2):
+        device.add(f"here {number}")
+        in_another_process(add_elsewhere, tmp_path, f"elsewhere {number}")
+    device.add("here 2")
+    assert len(device.texts()) == 5
+    device.close()
+
+
 def test_a_wal_that_is_deleted_during_a_commit_is_noticed_at_its_end(tmp_path: Path) -> None:
     """The commit is not acknowledged, although SQLite wrote it."""
     device = BareDevice(tmp_path, "A")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pytest
+
 from memcrdt.sync.anti_entropy import INTERVAL_S
-from memcrdt.sync.events import SyncNow
+from memcrdt.sync.events import Committed, SyncNow
 from memcrdt.sync.messages import Bye, Diff, Range
 
 if TYPE_CHECKING:
@@ -70,6 +72,33 @@ def test_a_difference_is_compared_again_soon(world: World) -> None:
     assert [report.kind for report in b.reports] == ["ready", "agreed"]
     assert a.replica.receipts == {("B", "S", 0): 1}
     assert b.replica.receipts == {("A", "S", 0): 1}
+
+
+def test_a_shard_that_was_compared_alone_gives_a_receipt_soon(world: World) -> None:
+    """Its rows were folded away before they could be sent, and the peer has them from elsewhere: it need not answer."""
+    a, b = world.nodes_sharing("AB")
+    world.connect(a, b)
+    world.run(1)
+    a.replica.write("S", 0, "text")
+    b.replica.apply("S", 0, a.replica.diff("S", 0, {}).update, "C")
+    a.replica.fold()
+    world.give(a, Committed())
+    world.run(3)
+    assert a.replica.receipts == {("B", "S", 0): 1}
+
+
+@pytest.mark.parametrize("ids", ["AB", "BA"])
+def test_each_shard_of_a_long_first_sync_is_sent_once(ids: str, make_world: type[World]) -> None:
+    """Whichever side begins comparisons: while diffs are confirmed, a comparison would find the rest again."""
+    world = make_world(1, store=0.2)
+    full, empty = world.nodes_sharing(ids)
+    for shard in range(100):
+        full.replica.write("S", shard, f"text {shard}")
+    world.connect(full, empty)
+    world.run(90)
+    assert len(empty.texts()) == 100
+    sent = [sent.message.shard for sent in world.messages(Diff, full.id) if isinstance(sent.message, Diff)]
+    assert sorted(sent) == list(range(100))
 
 
 def test_changes_without_an_event_are_found_by_comparison(world: World) -> None:

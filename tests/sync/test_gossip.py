@@ -11,6 +11,9 @@ import pytest
 
 from memcrdt.errors import LocalProtocolError
 from memcrdt.sync.events import (
+    NODE,
+    Answered,
+    Ask,
     Close,
     Committed,
     Connected,
@@ -20,12 +23,14 @@ from memcrdt.sync.events import (
     Lost,
     Revoked,
     SpacesChanged,
+    Started,
     SyncNow,
     SyncReport,
 )
-from memcrdt.sync.gossip import ACCEPTED, Gossip
-from memcrdt.sync.messages import PROTOCOL, Diff, Push
-from memcrdt.sync.replica import MembershipRecord
+from memcrdt.sync.gossip import ACCEPTED, LOG_ROWS, Gossip
+from memcrdt.sync.messages import PROTOCOL, Diff, HubHint, Push
+from memcrdt.sync.queries import query
+from memcrdt.sync.replica import LogPage, MembershipRecord, Replica
 from memcrdt.sync.topology import HEALTHY_S, VIEW
 from memcrdt.testing.simulator import NetworkConditions
 
@@ -161,6 +166,26 @@ def test_a_store_that_fails_to_read_the_log_is_asked_again(world: World) -> None
     assert b.texts() == {"text"}
 
 
+@pytest.mark.parametrize("is_reading", [False, True])
+def test_a_restored_log_is_followed_from_its_own_last_row(is_reading: bool) -> None:
+    """It may have lost rows, and uses their numbers again. An answer about the log before is too late."""
+    made = gossip()
+    [asked] = effects(made, Ask, Started())
+    assert effects(made, Ask, Answered(NODE, asked.id, 40)) == []
+    [asked] = effects(made, Ask, Committed())
+    late = Answered(NODE, asked.id, LogPage((), 40))
+    if not is_reading:
+        assert effects(made, Ask, late) == []
+    made.restored("another")
+    [asked] = effects(made, Ask, Committed())
+    assert asked.query == query(Replica.head)
+    if is_reading:
+        assert effects(made, Ask, late) == []
+    assert effects(made, Ask, Answered(NODE, asked.id, 7)) == []
+    [asked] = effects(made, Ask, Committed())
+    assert asked.query == query(Replica.log_for_all, 7, LOG_ROWS)
+
+
 # --- connections ----------------------------------------------------------------------------------------------------
 
 
@@ -209,6 +234,18 @@ def test_a_newer_connection_replaces_a_dead_one() -> None:
         assert [effect.link for effect in effects(made, Close, Connected(2, "B", dialed), now)] == [1]
 
 
+@pytest.mark.parametrize("me", ["A", "Z"])
+@pytest.mark.parametrize("direct_dialed", [True, False])
+def test_a_direct_connection_goes_before_a_relayed_one(me: str, direct_dialed: bool) -> None:
+    """Whichever came first, whoever dialed, and whichever id is smaller, so both sides keep the same one."""
+    direct = Connected(1, "M", dialed=direct_dialed)
+    relayed = Connected(2, "M", dialed=not direct_dialed, relayed=True)
+    for first, second in ((direct, relayed), (relayed, direct)):
+        made = gossip(me)
+        made.handle(first, 0.0)
+        assert [effect.link for effect in effects(made, Close, second, 1.0)] == [2]
+
+
 def test_devices_that_dial_each_other_end_with_one_connection(world: World) -> None:
     """Both dial at the same moment, twenty times."""
     a, b = world.nodes_sharing("AB")
@@ -230,6 +267,17 @@ def test_connections_beyond_the_limit_are_refused() -> None:
     assert not effects(made, Close, Connected(51, "wanted", dialed=True))
     made.handle(Lost(50), 1.0)
     assert made.handle(FrameReceived(50, b"x"), 1.0) == []
+
+
+def test_a_hub_that_is_remembered_is_dialed_at_once() -> None:
+    """Also where no other device would be dialed."""
+    made = gossip()
+    for link in range(1, VIEW + 1):
+        made.handle(Known(f"p{link}"), 0.0)
+        made.handle(Connected(link, f"p{link}", dialed=True), 0.0)
+    made.handle(Known("Q"), 0.0)  # the last one of those that are all dialed
+    assert effects(made, Dial, Known("R")) == []
+    assert effects(made, Dial, Known("H", hub=True)) == [Dial("H")]
 
 
 def test_a_revoked_device_is_disconnected_at_once() -> None:
@@ -517,3 +565,33 @@ def test_what_a_device_does_not_take_is_told_on_both_sides_and_never_confirmed(w
     assert ("B", "S", 0) not in a.replica.receipts
     assert a.replica.receipts["B", "S", 1] == a.replica.head()
     assert "agreed" not in a.kinds() | b.kinds()
+
+
+def test_thirty_devices_keep_their_connection_to_a_hub(make_world: type[World]) -> None:
+    """Each knows all others and keeps few connections, but finds out which device is a hub. The hub ends none."""
+    world = make_world(seed=5, latency=0.01)
+    nodes = world.nodes_sharing(["hub", *(f"n{number:02}" for number in range(30))])
+    hub, *others = nodes
+    hub.gossip = Gossip("hub", "incarnation", rng=Random(1), hub=HubHint(30))
+    world.give(hub, Started())
+    for node in others:
+        world.give(node, Known("hub"))
+    world.run(20)
+    everyone_knows_everyone(world, nodes)
+    world.run(200)
+    assert {link.peer for link in hub.gossip.status()} == {node.id for node in others}
+    assert all(
+        [report.text for report in node.reports if report.kind == "role"] == ["hub backups=30"] for node in others
+    )
+    assert len([report for report in hub.reports if report.kind == "ready"]) == len(others)  # each connected once
+
+
+def test_a_device_that_is_no_hub_any_more_says_so(world: World) -> None:
+    """Its next greeting ends the hint."""
+    a, b = world.nodes_sharing("AB")
+    for is_hub in (True, False, False):
+        b.gossip = Gossip("B", "incarnation", rng=Random(1), hub=HubHint() if is_hub else None)
+        link = world.connect(a, b)
+        world.run(1)
+        world.cut(link)
+    assert [report.text for report in a.reports if report.kind == "role"] == ["hub", ""]

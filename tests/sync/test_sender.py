@@ -37,6 +37,32 @@ def test_an_update_from_the_peer_itself_is_not_sent_back(world: World) -> None:
     assert not world.messages(Diff)
 
 
+def test_a_row_that_came_from_the_peer_is_its_receipt_also_where_we_only_read(world: World) -> None:
+    """At once, not at the next comparison. Nothing of the space is sent."""
+    a, b = world.nodes_sharing("AB")
+    b.replica.only_read.add("S")
+    world.connect(a, b)
+    world.run(1)
+    world.write(a, 0, "text")
+    world.run(1)
+    assert b.replica.receipts == {("A", "S", 0): 1}
+    assert not world.messages(Push, source="B")
+
+
+def test_a_row_that_we_may_not_send_is_never_confirmed(world: World) -> None:
+    """Nor does a later row from the peer confirm it."""
+    a, b = world.nodes_sharing("AB")
+    b.replica.only_read.add("S")
+    world.connect(a, b)
+    world.run(1)
+    world.write(b, 0, "ours")
+    world.write(a, 0, "text")
+    world.run(5)
+    assert b.texts() == {"ours", "text"}
+    assert a.texts() == {"text"}
+    assert b.replica.receipts == {}
+
+
 def test_a_large_update_is_announced_and_fetched(harness: SessionHarness) -> None:
     """So that a push is always small. A peer that wants the update gets it as a diff."""
     [push] = harness.greet().write(0, "x" * PUSH_BYTES)

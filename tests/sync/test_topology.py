@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from memcrdt.sync.topology import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, MESH, VIEW, WRITERS, Topology
+from memcrdt.sync.topology import BACKOFF_MAX_S, BACKOFF_MIN_S, HEALTHY_S, HUBS, MESH, VIEW, WRITERS, Topology
 
 
 def dialing(count: int) -> Topology:
@@ -150,3 +150,34 @@ def test_rights_may_change() -> None:
     made = mostly_readers(40)
     made.know("p0", now=1.0, writes=False)
     assert not made.is_needed("p0", {"p0"})
+
+
+def test_a_hub_is_dialed_first() -> None:
+    """Also where all devices are dialed."""
+    made = dialing(MESH)
+    made.note_hub("p3", True)
+    assert made.choose(set(), 0.0)[0] == "p3"
+    made.note_hub("p3", False)
+    assert not made.is_hub("p3")
+
+
+def test_a_hub_is_dialed_whatever_else_is_connected_and_kept() -> None:
+    """Its connection does not make room for another."""
+    made, others = dialing(20), {f"p{number}" for number in range(VIEW)}
+    assert made.choose(others, 0.0) == []
+    made.note_hub("p9", True)
+    assert made.choose(others, 0.0) == ["p9"]
+    made.failed("p9", 0.0)
+    assert made.next_due(others, 0.0) is not None
+    assert made.is_needed("p9", {*others, "p9"})
+    assert not made.is_needed("p0", {*others, "p9"})
+    made.forget("p9")
+    assert not made.is_hub("p9")
+
+
+def test_more_hubs_than_two_get_no_connections_of_their_own() -> None:
+    """A device is a hub by its own word only."""
+    made, others = dialing(20), {f"p{number}" for number in range(VIEW)}
+    for number in range(VIEW, VIEW + HUBS + 1):
+        made.note_hub(f"p{number}", True)
+    assert len(made.choose(others, 0.0)) == HUBS

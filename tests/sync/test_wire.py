@@ -20,6 +20,7 @@ from memcrdt.sync.messages import (
     Fragment,
     Have,
     Hello,
+    HubHint,
     Leaf,
     MembershipDigest,
     MembershipUpdate,
@@ -281,3 +282,19 @@ def test_a_frame_over_the_limit_is_neither_sent_nor_accepted() -> None:
         encode(Fragment(1, 0, b"x" * FRAME_BYTES))
     with pytest.raises(RemoteProtocolError, match="the maximum is"):
         decode(bytes(FRAME_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    ("features", "hint"),
+    [
+        ((), None),
+        (("backups=30",), None),
+        (("hub",), HubHint()),
+        (("other", "backups=30", "hub"), HubHint(30)),
+        (("hub", "backups=-1", "backups=999999", "backups=x", "backups=\u0663"), HubHint()),
+    ],
+)
+def test_the_hint_of_a_hub_in_the_features_of_a_greeting(features: tuple[str, ...], hint: HubHint | None) -> None:
+    """Unknown and malformed features are ignored."""
+    assert HubHint.of(features) == hint
+    assert hint is None or HubHint.of(hint.features) == hint

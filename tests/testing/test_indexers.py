@@ -7,8 +7,8 @@ import pytest
 from memcrdt.search import SearchIndex
 from memcrdt.search.embedders.embedder import make_embedder
 from memcrdt.search.embedders.static import StaticEmbedder
-from memcrdt.store.indexer import Indexer
-from memcrdt.testing.indexers import IndexerAcceptance, PlainIndex
+from memcrdt.store.indexer import Indexer, NoIndex
+from memcrdt.testing.indexers import IndexerAcceptance
 
 EMBEDDERS = {
     "fast": StaticEmbedder(),
@@ -23,7 +23,7 @@ class TestSearchIndex(IndexerAcceptance):
         return SearchIndex(EMBEDDERS[request.param])
 
 
-class TestPlainIndex(IndexerAcceptance):
+class TestNoIndex(IndexerAcceptance):
     @pytest.fixture(name="indexer")
     def _indexer(self) -> Indexer:
-        return PlainIndex()
+        return NoIndex()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_example_of_the_documentation() -> None:
     """It runs as printed there."""
-    page = (ROOT / "docs/memory.md").read_text("utf-8").partition("## Testing your agent")[2]
+    page = (ROOT / "docs/guides/testing.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, object] = {}
     exec(code, names)

@@ -257,7 +257,7 @@ async def _check_only_reads(memory: Memory, client: Talk, reason: str) -> None:
 async def test_a_read_only_token_reads_and_its_writes_are_dropped(memory: Memory, talk: Any) -> None:
     """It gets no step 1. An update that it sends changes nothing; it is told so and stays connected."""
     memory.add("here already")
-    client = await talk(TokenTable(memory.store).create("screen", read_only=True))
+    client = await talk(TokenTable(memory.store).create("screen", rights=["read"]))
     await _check_only_reads(memory, client, "the token 'screen' is read-only; make another with `memcrdt token create`")
     later = memory.add("later")
     await client.until(lambda message: isinstance(message, Update))

@@ -279,7 +279,7 @@ async def test_a_revoked_token_stops_the_client(memory: Memory, served: Any, nod
 async def test_a_read_only_token_denies_writes_at_once(memory: Memory, served: Any, node: Any) -> None:
     """Before the copy is changed, so that it never differs from what is stored."""
     memory.add("here")
-    token = TokenTable(memory.store).create("screen", read_only=True)
+    token = TokenTable(memory.store).create("screen", rights=["read"])
     await node(OPENED, url=f"{served.spaces}/personal", token=token)
     told = await node(
         "try { state.s.add('x') } catch (error) { return [error.code, error.message, state.s.list().length] }"

@@ -48,7 +48,7 @@ def test_an_empty_space_has_no_shard_and_shard_0_is_open(source: ShardSource, to
 
 def test_the_list_says_why_the_client_may_not_write(source: ShardSource) -> None:
     """So that it can say so before somebody writes."""
-    token = source.tokens.find(source.tokens.create("screen", read_only=True))
+    token = source.tokens.find(source.tokens.create("screen", rights=["read"]))
     assert token is not None
     assert "'screen' is read-only" in source.state(token, "personal").listing["read_only"]
 

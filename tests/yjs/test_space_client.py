@@ -201,7 +201,7 @@ async def test_a_malformed_frame_ends_the_connection(talk: Any) -> None:
 
 async def test_a_read_only_token_is_named_in_the_list(memory: Memory, talk: Any) -> None:
     """Its writes are dropped and not acknowledged, and it is told "permission denied"."""
-    client = await talk(TokenTable(memory.store).create("screen", read_only=True))
+    client = await talk(TokenTable(memory.store).create("screen", rights=["read"]))
     assert "read-only" in (await client.until(bool)).listing["read_only"]
     await client.send(0, protocol.update(Shard(1).write({ID: birth("mine")}).updates[0]))
     assert (await client.until(lambda m: isinstance(m, (OfShard, Stored)))) == OfShard(0, None)

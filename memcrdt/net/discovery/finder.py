@@ -14,14 +14,14 @@ class AddressCandidate:
     """An address where a device may be. Nothing about it is proven.
 
     Attributes:
-        address: The address.
+        address: The address; that of the relay if `found` is "relay".
         found: The kind of source.
         device: The id of the device, if the source names one.
         pairing: The number of the pairing code that the device shows, if it shows one.
     """
 
     address: Address
-    found: Literal["address", "mdns", "tailscale"]
+    found: Literal["address", "mdns", "tailscale", "relay"]
     device: str | None = None
     pairing: int | None = None
 

@@ -35,7 +35,7 @@ RESOLVE_MS: Final = 3_000
 RESOLVED_AT_ONCE: Final = 8  # records; further records are resolved when they are announced again
 ADDRESSES: Final = 4  # used from one record
 TTL_S: Final = 120
-_PAIRING_MAX: Final = 9_999
+_PAIRING_MAX: Final = 999_999
 
 
 class MdnsFinder:

@@ -7,11 +7,10 @@ from typing import Any, Final
 
 from memcrdt.errors import InputError
 from memcrdt.model.serialization import Record
-from memcrdt.search.embedders import static
+from memcrdt.search.embedders import static, transformer
 from memcrdt.search.embedders.fastembedder import FOLDER_PREFIX, cache_folder, text_embedding
 from memcrdt.search.embedders.hub import ModelRepository, Progress
 
-_SHIPPED: Final = "static"
 _TOKENIZER: Final = "tokenizer.json"
 _USEFUL: Final = ("config.json", "tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json")
 
@@ -35,9 +34,16 @@ class KnownModel(Record):
     here: bool
 
 
+_SHIPPED: Final = (
+    KnownModel(
+        "auto", transformer.DIM, 0.0, "Shipped: static at once, all-MiniLM-L6-v2 in the background; English", True
+    ),
+    KnownModel("static", static.DIM, 0.0, "Shipped: word vectors, averaged; English; needs no download", True),
+)
+
+
 def known_models() -> list[KnownModel]:
-    """Return the shipped model, then fastembed's models by name. The import of fastembed takes a second."""
-    shipped = KnownModel(_SHIPPED, static.DIM, 0.0, "Shipped: word vectors, averaged; English; needs no download", True)
+    """Return the shipped models, then fastembed's models by name. The import of fastembed takes a second."""
     found = [
         KnownModel(
             name,
@@ -48,7 +54,7 @@ def known_models() -> list[KnownModel]:
         )
         for name, model in _descriptions().items()
     ]
-    return [shipped, *sorted(found, key=lambda model: model.name.lower())]
+    return [*_SHIPPED, *sorted(found, key=lambda model: model.name.lower())]
 
 
 def pull(name: str, progress: Progress = lambda here, total: None) -> None:
@@ -62,7 +68,7 @@ def pull(name: str, progress: Progress = lambda here, total: None) -> None:
         InputError: No model has this name.
         ModelMissingError: The hub does not answer within seconds, or the files cannot be written.
     """
-    if name == _SHIPPED:
+    if name in {model.name for model in _SHIPPED}:
         return
     model = _descriptions().get(name)
     if model is None:

@@ -59,12 +59,14 @@ class Embedder(Protocol):
         ...
 
 
-def make_embedder(spec: object) -> Embedder | None:
+def make_embedder(spec: object, *, threads: int = 1) -> Embedder | None:
     """Make the embedder that `spec` describes. Nothing is loaded yet.
 
     Args:
-        spec: "static" (shipped), "none" or None, the name of a fastembed model, a folder with a model, a function
-            from a list of texts to rows of numbers, or an object with the attributes of `Embedder`.
+        spec: "auto" (the shipped models, a static one and a transformer), "static" (the static one alone), "none" or
+            None, the name of a fastembed model, a folder with a model, a function from a list of texts to rows of
+            numbers, or an object with the attributes of `Embedder`.
+        threads: The number of threads that embed memories with the transformer of "auto".
 
     Returns:
         The embedder; None for search by words alone.
@@ -75,7 +77,7 @@ def make_embedder(spec: object) -> Embedder | None:
     if spec is None or spec == "none":
         return None
     if isinstance(spec, str):
-        return _named(spec)
+        return _named(spec, threads)
     if isinstance(spec, type):
         raise InputError(f"the embedder is the class {spec.__name__}; give an instance of it")
     if hasattr(type(spec), "embed") or "embed" in getattr(spec, "__dict__", {}):
@@ -88,19 +90,24 @@ def make_embedder(spec: object) -> Embedder | None:
     )
 
 
-def _named(spec: str) -> Embedder:
+def _named(spec: str, threads: int) -> Embedder:
+    from memcrdt.search.embedders import static, transformer
     from memcrdt.search.embedders.fastembedder import FOLDER_PREFIX, FastEmbedder, FolderEmbedder
-    from memcrdt.search.embedders.static import NAME, StaticEmbedder
 
-    if spec in ("static", NAME):
-        return StaticEmbedder()
+    if spec == "auto":
+        return transformer.AutoEmbedder(threads)
+    if spec in ("static", static.NAME):
+        return static.StaticEmbedder()
+    if spec == transformer.NAME:
+        return transformer.TransformerEmbedder(threads)
     folder = Path(spec.removeprefix(FOLDER_PREFIX).rpartition("#")[0] or spec.removeprefix(FOLDER_PREFIX))
     if spec.startswith(FOLDER_PREFIX) or folder.expanduser().is_dir():
         return FolderEmbedder(folder)
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec):
         return FastEmbedder(spec)
     raise InputError(
-        f"the embedder {spec!r} is not known; use static, none, a model that `memcrdt model list` names, or a folder"
+        f"the embedder {spec!r} is not known; use auto, static, none, a model that `memcrdt model list` names, or a"
+        " folder"
     )
 
 

@@ -140,7 +140,7 @@ class ModelRepository:
 
 def endpoint() -> str:
     """Return the address of the hub: $HF_ENDPOINT, like Hugging Face's client, or the default. Raises InputError."""
-    address = os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+    address = (os.environ.get("HF_ENDPOINT") or HUB).rstrip("/")
     if not address.startswith(("https://", "http://")):
         raise InputError(f"HF_ENDPOINT is {address!r}; it must start with https:// or http://")
     return address

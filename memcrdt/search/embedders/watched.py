@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import EmbedderError, InputError
 from memcrdt.search.embedders.calibration import UNKNOWN, unrelated_cosine
 from memcrdt.search.embedders.embedder import Embedder, make_embedder
+from memcrdt.search.embedders.transformer import TransformerEmbedder
 from memcrdt.store import meta
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,6 +88,11 @@ class WatchedEmbedder:
         self.query_failure = None
         return vector
 
+    def close(self) -> None:
+        """End the threads of the embedder, if it has any."""
+        if isinstance(self._embedder, TransformerEmbedder):
+            self._embedder.close()
+
     def _check(self, width: int) -> None:
         with self._lock:
             expected = self.width = self.width or width
@@ -106,13 +112,36 @@ class WatchedEmbedder:
 
 
 class WatchedEmbedders:
-    """The embedders of this process by the names of their models, made when they are first needed."""
+    """The embedders of this process by the names of their models, made when they are first needed.
+
+    Attributes:
+        own: The embedder that the memory was opened with.
+        second: The transformer that works beside it; None unless `own` is the embedder `auto`.
+    """
 
     def __init__(self, own: Embedder | None) -> None:
         self.own = WatchedEmbedder(own) if own else None
+        self.second: TransformerEmbedder | None = None
         self._lock = threading.Lock()
         self._made: dict[str, WatchedEmbedder | None] = {own.name: self.own} if own else {}
         self._unrelated: dict[str, float] = {}
+        self.use_second(getattr(own, "second", None))
+
+    def use_second(self, second: TransformerEmbedder | None) -> None:
+        """Replace the transformer."""
+        former, self.second = self.second, second
+        with self._lock:
+            if second is not None:
+                self._made[second.name] = WatchedEmbedder(second)
+        if former is not None and former is not second:
+            former.close()
+
+    def close(self) -> None:
+        """End the threads of the embedders."""
+        with self._lock:
+            made = [embedder for embedder in self._made.values() if embedder]
+        for embedder in made:
+            embedder.close()
 
     def get(self, name: str) -> WatchedEmbedder | None:
         """Return the embedder of the model `name`; None if it is not known here, like a function of another process."""

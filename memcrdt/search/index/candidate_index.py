@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memcrdt.errors import CorruptError
 from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index import binary_codes
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 _PAGE = 65_536
-# A whole page in one row, as text: reading row by row takes three times as long (docs/search.md).
+_FAR: Final = binary_codes.BITS + 1  # more than any distance
+_FEW: Final = 3  # a mask with less than this part of all rows is followed row by row
+# A whole page in one row, as text: reading row by row takes three times as long (docs/internals/search.md).
 _READ = """
-SELECT max(vector), group_concat(vector), group_concat(passage), group_concat(hex(code), ''),
+SELECT max(vector), group_concat(vector), group_concat(passage), string_agg(hex(code), ''),
   min(length(code)), max(length(code)) FROM
-  (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?)"""
+  (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?) c"""
 
 
 class CandidateIndex:
@@ -32,6 +35,7 @@ class CandidateIndex:
     def __init__(self, model: int) -> None:
         self.model = model
         self._lock = threading.Lock()
+        self._snapshot: CandidateSnapshot | None = None  # of all rows: it sorts them once
         self._empty()
 
     def reset(self) -> None:
@@ -48,14 +52,17 @@ class CandidateIndex:
         with self._lock:
             while (page := db.execute(_READ, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
                 self._append(*page)
-            return CandidateSnapshot(
-                self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count]
-            )
+            if self._snapshot is None:
+                self._snapshot = CandidateSnapshot(
+                    self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count]
+                )
+            return self._snapshot
 
     def _empty(self) -> None:
         import numpy as np
 
         self._last = self._count = 0
+        self._snapshot = None
         self._codes = np.empty((binary_codes.WORDS, 0), np.uint64)
         self._vectors = np.empty(0, np.int64)
         self._passages = np.empty(0, np.int64)
@@ -76,7 +83,7 @@ class CandidateIndex:
         self._codes[:, self._count : end] = (
             np.frombuffer(bytes.fromhex(code), np.uint64).reshape(-1, binary_codes.WORDS).T
         )
-        self._count, self._last = end, last
+        self._count, self._last, self._snapshot = end, last, None
 
     def _reserve(self, count: int) -> None:
         """Make room for `count` rows, growing by a quarter. Snapshots keep the old arrays."""
@@ -102,6 +109,23 @@ class CandidateSnapshot:
         self.passages = passages
         self._codes = code
 
+    @cached_property
+    def _by_passage(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The passages, ascending, and the vector numbers in the same order."""
+        order = self.passages.argsort(kind="stable")  # fast: nearly all are added in this order
+        return self.passages[order], self.vectors[order]
+
+    def of(self, memories: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the numbers, ascending, of the vectors of all passages of these memories."""
+        import numpy as np
+
+        passages, vectors = self._by_passage
+        begins = passages.searchsorted(memories * PER_MEMORY)
+        counts = passages.searchsorted((memories + 1) * PER_MEMORY) - begins
+        offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        found: NDArray[np.int64] = np.sort(vectors[np.repeat(begins, counts) + offsets])
+        return found
+
     def nearest(
         self, vector: NDArray[np.float32], counts: ProposalCounts, allowed: NDArray[np.bool_] | None
     ) -> NDArray[np.int64]:
@@ -111,14 +135,19 @@ class CandidateSnapshot:
         """
         import numpy as np
 
-        found = binary_codes.distances(self._codes, binary_codes.encode(vector[None])[0])
-        if allowed is not None:
-            found[~are_allowed(self.passages // PER_MEMORY, allowed)] = binary_codes.BITS + 1
-        within = np.cumsum(np.bincount(found, minlength=binary_codes.BITS + 2)[: binary_codes.BITS + 1])
-        limit = min(int(np.searchsorted(within, counts.first)), binary_codes.BITS)
-        rows = np.flatnonzero(found <= limit)
+        wanted = None if allowed is None else are_allowed(self.passages // PER_MEMORY, allowed)
+        few = None if wanted is None or _FEW * np.count_nonzero(wanted) > len(wanted) else np.flatnonzero(wanted)
+        codes = self._codes if few is None else self._codes.take(few, axis=1)
+        projections = binary_codes.projected(vector)
+        found = binary_codes.distances(codes, binary_codes.code_of(projections))
+        if wanted is not None and few is None:  # comparing all codes is faster than copying most of them
+            found[~wanted] = _FAR
+        within = np.cumsum(np.bincount(found, minlength=_FAR + 1)[:_FAR])
+        rows = np.flatnonzero(found <= min(int(np.searchsorted(within, counts.first)), binary_codes.BITS))
+        if few is not None:
+            rows = few[rows]
         if len(rows) > counts.second:
-            finer = binary_codes.similarities(self._codes[:, rows], vector)
+            finer = binary_codes.similarities(self._codes[:, rows], projections)
             rows = rows[finer >= np.partition(finer, -counts.second)[-counts.second]]
         return self.vectors[rows]
 

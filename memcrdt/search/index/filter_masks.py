@@ -10,7 +10,7 @@ from memcrdt.model.filters import CheckedFilters
 from memcrdt.search.arrays import parse_integers
 from memcrdt.store import log
 from memcrdt.store.filtering import Where, hidden, narrowing, where
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,8 @@ from memcrdt.model.values import Vector
 from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.index import passages, registry
 from memcrdt.search.index.registry import IndexedModel
-from memcrdt.store.indexer import IndexRow, SqlConnection
+from memcrdt.store.indexer import IndexRow
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +42,7 @@ def unit_vector(db: SqlConnection, model: IndexedModel, embedder: Embedder, numb
 
     if embedder.name != model.name:
         raise InputError(f"the vector is of the model {embedder.name}, but the store works with {model.name}")
-    dim = registry.dimensions(db, model.model) or embedder.dim
+    dim = registry.dimensions(db, model) or embedder.dim
     if len(numbers) != dim:
         raise InputError(f"the vector has {len(numbers):,} dimensions; the model {model.name} has {dim:,}")
     vector = np.array(numbers, np.float64)

@@ -6,7 +6,7 @@ The tables belong to search (schema/0002.sql). The store lends its connection th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -15,15 +15,18 @@ from memcrdt.errors import EmbedderError
 from memcrdt.model.values import Vector
 from memcrdt.search import folding
 from memcrdt.search.embedders.embedder import Embedder
+from memcrdt.search.embedders.reranker import Reranker
 from memcrdt.search.embedders.watched import WatchedEmbedder, WatchedEmbedders
 from memcrdt.search.index import passages, registry
 from memcrdt.search.index.candidate_index import CandidateIndex
 from memcrdt.search.index.filter_masks import FilterMasks
+from memcrdt.search.index.full_text import Fts5, FullText, PassageWords
 from memcrdt.search.index.given import check_embedder, passage_vectors
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.words import names_apart, searchable
 from memcrdt.store import views
-from memcrdt.store.indexer import IndexRow, SqlConnection
+from memcrdt.store.indexer import IndexRow
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,18 +34,9 @@ if TYPE_CHECKING:
 
 TextVectors: TypeAlias = "dict[str, NDArray[np.float32]]"  # the vectors of each text's passages, [windows, dim]
 
-_BATCH: Final = 1_024  # passages embedded at once
-_ADD_WORDS = "INSERT INTO fulltext(rowid, words) VALUES(?, ?)"
-_REMOVE_WORDS = "INSERT INTO fulltext(fulltext, rowid, words) VALUES('delete', ?, ?)"
-# With secure-delete, FTS5 erases each word of each passage at once: 0.6 ms a passage. Without it, a passage takes
-# 0.02 ms, and the words go with later merges of the whole index: 2 ms for each thousand memories. The setting is part
-# of the file, so it also says that merges are due.
-_ERASE = "INSERT INTO fulltext(fulltext, rank) VALUES('secure-delete', ?)"
-_ERASES_AT_ONCE = "SELECT v FROM fulltext_config WHERE k = 'secure-delete'"
-_ERASED_AT_ONCE = 128  # passages in one commit: 0.08 s
-_MERGE = "INSERT INTO fulltext(fulltext, rank) VALUES('merge', ?)"  # a negative number of pages merges everything
-_MERGED_PAGES = 100  # in the first transaction: about 0.02 s
-_MERGE_CHANGES = 2  # with fewer, the merge had nothing to do (FTS5's documentation of `merge`)
+_INT8_MAX: Final = 127
+_BATCH: Final = 1_024  # passages that a fast embedder embeds at once
+_SLOW_BATCH: Final = 16  # and a slow one, which a program that ends waits for: under a second with a transformer
 _COUNT = "UPDATE indexed SET passages = passages + ?"
 _ADD_VECTOR = "INSERT INTO vectors(vector, model, passage, embedding) VALUES(?, ?, ?, ?)"
 _ADD_CODE = "INSERT INTO codes(vector, model, passage, code) VALUES(?, ?, ?, ?)"
@@ -50,19 +44,17 @@ _REMOVE_CODES = "DELETE FROM codes WHERE vector IN (SELECT vector FROM vectors W
 _REMOVE_VECTORS = "DELETE FROM vectors WHERE passage BETWEEN ? AND ?"
 _WITHOUT_CODE = """
 SELECT count(*) FROM vectors LEFT JOIN codes USING(vector) WHERE code IS NULL OR length(code) != ?"""
-_QUEUE = "INSERT OR IGNORE INTO waiting(memory) VALUES(?)"
-UNQUEUE: Final = "DELETE FROM waiting WHERE memory = ?"
+_QUEUE = "INSERT INTO waiting(memory, model) VALUES(?, ?) ON CONFLICT DO NOTHING"
+UNQUEUE: Final = "DELETE FROM waiting WHERE memory = ? AND model = ?"
+_UNQUEUE_ALL = "DELETE FROM waiting WHERE memory = ?"
 _FOLDED = "SELECT folding FROM indexed"
 _NOTE_FOLDING = "UPDATE indexed SET folding = ?"
-_CLEAR_WORDS = """
-INSERT INTO fulltext(fulltext) VALUES('delete-all');
-UPDATE indexed SET passages = 0"""
+_COUNT_NONE = "UPDATE indexed SET passages = 0"
 _PAGE: Final = 1_024  # memories whose words are read at once
-_CLEAR = """
-INSERT INTO fulltext(fulltext) VALUES('delete-all');
-UPDATE indexed SET passages = 0;
-DELETE FROM vectors; DELETE FROM codes; DELETE FROM waiting"""
-_NEXT_VECTOR = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'vectors'), 0)"
+_CLEAR_VECTORS = ("DELETE FROM vectors", "DELETE FROM codes", "DELETE FROM waiting")
+_LAST_VECTOR = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'vectors'), 0)"
+# SQLite notes it itself, and PostgreSQL does not.
+_NOTE_LAST = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'vectors'"
 
 
 class PreparedVectors(NamedTuple):
@@ -82,17 +74,22 @@ class SearchIndex:
     Args:
         embedder: Its model becomes the model of a store that has no model yet. From then on, the registry decides. With
             None, only full text is searched.
+        reranker: The cross-encoder of searches that ask for it.
+        full_text: Writes the words, for another database than SQLite.
     """
 
-    def __init__(self, embedder: Embedder | None) -> None:
+    def __init__(
+        self, embedder: Embedder | None, reranker: Reranker | None = None, full_text: FullText | None = None
+    ) -> None:
         self.embedders = WatchedEmbedders(embedder)
+        self.reranker = reranker
         self.on_waiting: Callable[[], None] = lambda: None  # called after a commit that leaves memories to embed
         self.filter_masks = FilterMasks()
-        self._pages_to_merge = _MERGED_PAGES
+        self._full_text = full_text or Fts5()
         self._left_waiting = False
         self._queued_last = False
         self._lock = threading.Lock()
-        self._candidates: CandidateIndex | None = None
+        self._candidates: dict[int, CandidateIndex] = {}
         self._checked: set[int] = set()  # the models whose embedder knows the width of the stored vectors
 
     def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> PreparedVectors | None:
@@ -124,25 +121,14 @@ class SearchIndex:
         new = [row for row in added if _content(row) not in before]
         passages_gone = self._remove(db, gone)
         words = [pair for row in new for pair in _words(row)]
-        db.executemany(_ADD_WORDS, words)
+        self._full_text.add(db, words)
         db.execute(_COUNT, (len(words) - passages_gone,))
         if new and self._ensure_model(db):
             self._add_vectors(db, new, prepared)
 
     def erase_removed(self, db: SqlConnection) -> bool:
-        """Merge the words of removed rows out of full text, some pages at a time. Return whether there are more.
-
-        One call both ends the merge and sees its end. Over two transactions, each commit in between would give the
-        second one something to merge, and another committer could keep that up for ever.
-        """
-        if db.execute(_ERASES_AT_ONCE).get:
-            return False
-        if _merge(db, self._pages_to_merge) and _merge(db, self._pages_to_merge):
-            self._pages_to_merge *= 2  # a commit in between makes the merge begin again: it must still come to an end
-            return True
-        self._pages_to_merge = _MERGED_PAGES
-        db.execute(_ERASE, (1,))
-        return False
+        """Erase bytes that the words of removed rows left, for a short time. Return whether there are more."""
+        return self._full_text.erase_removed(db)
 
     def is_folded(self, db: SqlConnection) -> bool:
         """Return whether the words of full text are folded by the rules of this version."""
@@ -152,11 +138,11 @@ class SearchIndex:
         """Write full text again, unless it is folded by the rules of this version. Vectors stay."""
         if self.is_folded(db):
             return
-        db.execute(_CLEAR_WORDS)
+        self._clear_words(db)
         last = -1
         while rows := views.index_rows(db, last, _PAGE):
             words = [pair for row in rows for pair in _words(row)]
-            db.executemany(_ADD_WORDS, words)
+            self._full_text.add(db, words)
             db.execute(_COUNT, (len(words),))
             last = rows[-1].memory
         db.execute(_NOTE_FOLDING, (folding.VERSION,))
@@ -169,7 +155,13 @@ class SearchIndex:
 
     def clear(self, db: SqlConnection) -> None:
         """Empty the indexes, before they are rebuilt through `replace`."""
-        db.execute(_CLEAR)
+        self._clear_words(db)
+        for statement in _CLEAR_VECTORS:
+            db.execute(statement)
+
+    def _clear_words(self, db: SqlConnection) -> None:
+        self._full_text.clear(db)
+        db.execute(_COUNT_NONE)
 
     def problems(self, db: SqlConnection) -> Iterator[str]:
         """Yield the problems of the indexes: searches cannot find vectors without a code of the right length."""
@@ -186,33 +178,39 @@ class SearchIndex:
         """
         embedder = self.embedders.get(model.name)
         if embedder is not None and model.model not in self._checked:
-            embedder.width = registry.dimensions(db, model.model) or embedder.width
+            embedder.width = registry.dimensions(db, model) or embedder.width
             self._checked.add(model.model)
         return embedder
 
     def candidates(self, model: int) -> CandidateIndex:
         """Return the codes in memory of a model."""
         with self._lock:
-            if self._candidates is None or self._candidates.model != model:
-                self._candidates = CandidateIndex(model)
-            return self._candidates
+            if model not in self._candidates:
+                self._candidates[model] = CandidateIndex(model)
+            return self._candidates[model]
+
+    def keep_candidates(self, models: Iterable[int]) -> None:
+        """Free the codes of all other models."""
+        with self._lock:
+            for model in self._candidates.keys() - set(models):
+                del self._candidates[model]
 
     def _ensure_model(self, db: SqlConnection) -> bool:
-        """Give a store without a model the model of our own embedder. Return whether the store has a model now."""
-        if registry.target(db) is None and self.embedders.own is not None:
+        """Give a store without a model the models of our own embedder. Return whether the store has a model now."""
+        if registry.in_use(db).target is None and self.embedders.own is not None:
             registry.use(db, self.embedders.own.name)
+            if self.embedders.second is not None:
+                registry.use_second(db, self.embedders.second.name)
             self._left_waiting = True  # the memories added before there was a model
-        return registry.target(db) is not None
+        return registry.in_use(db).target is not None
 
     def _remove(self, db: SqlConnection, rows: Sequence[IndexRow]) -> int:
         words = [pair for row in rows for pair in _words(row)]
-        if len(words) > _ERASED_AT_ONCE:
-            db.execute(_ERASE, (0,))
-        db.executemany(_REMOVE_WORDS, words)
+        self._full_text.remove(db, words)
         spans = [passages.number_range(row.memory) for row in rows]
         db.executemany(_REMOVE_CODES, spans)
         db.executemany(_REMOVE_VECTORS, spans)
-        db.executemany(UNQUEUE, ((row.memory,) for row in rows))
+        db.executemany(_UNQUEUE_ALL, ((row.memory,) for row in rows))
         return len(words)
 
     def _add_given(
@@ -220,25 +218,25 @@ class SearchIndex:
     ) -> list[IndexRow]:
         """Write given vectors, and return the rows that have no given vector. Raises InputError."""
         embedded = passage_vectors(db, target, check_embedder(self.embedders.own), rows, given)
-        write_vectors(db, target.model, embedded)
-        db.executemany(UNQUEUE, ((memory,) for memory, _ in embedded))
+        write_vectors(db, target, embedded)
+        db.executemany(UNQUEUE, ((memory, target.model) for memory, _ in embedded))
         return [row for row in rows if row.text not in given]
 
     def _add_vectors(self, db: SqlConnection, every: Sequence[IndexRow], prepared: PreparedVectors | None) -> None:
         """Write vectors of the models whose embedder is fast, and queue the memories for a slow or failing one."""
-        target = registry.target(db)
-        others = every
+        models = registry.in_use(db)
+        target, others = models.target, every
         if target is not None and prepared is not None and prepared.given:
             others = self._add_given(db, target, every, prepared.given)
-        for model in registry.in_use(db).values():
+        for model in filter(None, models):
             rows = others if model == target else every
             if not rows:
                 continue
             vectors = self._vectors(db, model, rows, prepared)
             if vectors is not None:
-                write_vectors(db, model.model, [(row.memory, vectors[row.text]) for row in rows])
-            if model == target:
-                db.executemany(_QUEUE if vectors is None else UNQUEUE, ((row.memory,) for row in rows))
+                write_vectors(db, model, [(row.memory, vectors[row.text]) for row in rows])
+            db.executemany(_QUEUE if vectors is None else UNQUEUE, ((row.memory, model.model) for row in rows))
+            if model == target:  # the worker looks after the second model in its own time
                 # An embedder that works again also wakes the worker for the memories that it failed on.
                 self._left_waiting |= vectors is None or self._queued_last
                 self._queued_last = vectors is None
@@ -263,14 +261,24 @@ class SearchIndex:
             return None
 
 
-def embed_texts(embedder: Embedder, texts: Sequence[str]) -> TextVectors:
-    """Return the vectors of the passages of each text. Raises EmbedderError."""
+def embed_texts(embedder: Embedder, texts: Sequence[str], is_ended: Callable[[], bool] = lambda: False) -> TextVectors:
+    """Return the vectors of the passages of each text.
+
+    Raises:
+        EmbedderError: The embedder fails, or `is_ended` returned True, which is asked between two batches of passages.
+    """
     import numpy as np
+
+    size = _BATCH if embedder.fast else _SLOW_BATCH
 
     split = {text: passages.split(text) for text in texts}
     every = (names_apart(passage) for windows in split.values() for passage in windows)
     embedded: TextVectors = {}
-    vectors = [embedder.embed(batch) for batch in iter(lambda: list(islice(every, _BATCH)), [])]
+    vectors = []
+    while batch := list(islice(every, size)):
+        if is_ended():
+            raise EmbedderError("the memory was closed while it embedded")
+        vectors.append(embedder.embed(batch))
     rows, start = (np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)), 0
     for text, windows in split.items():
         embedded[text] = rows[start : start + len(windows)]
@@ -278,7 +286,7 @@ def embed_texts(embedder: Embedder, texts: Sequence[str]) -> TextVectors:
     return embedded
 
 
-def write_vectors(db: SqlConnection, model: int, embedded: Sequence[tuple[int, NDArray[np.float32]]]) -> None:
+def write_vectors(db: SqlConnection, model: IndexedModel, embedded: Sequence[tuple[int, NDArray[np.float32]]]) -> None:
     """Write the vectors of the passages of each memory, [windows, dim], and their codes."""
     import numpy as np
 
@@ -290,33 +298,42 @@ def write_vectors(db: SqlConnection, model: int, embedded: Sequence[tuple[int, N
     known = every.any(axis=1)  # a text without any known token has no direction, and gets no row
     vectors = every[known]
     numbers = np.array([passages.number(memory, n) for memory, windows in embedded for n in range(len(windows))])[known]
-    first = int(db.execute(_NEXT_VECTOR).get) + 1
+    first = int(db.execute(_LAST_VECTOR).get) + 1
     ids = range(first, first + len(vectors))
     db.executemany(
         _ADD_VECTOR,
-        ((v, model, p, vector.tobytes()) for v, p, vector in zip(ids, numbers.tolist(), vectors, strict=True)),
+        (
+            (v, model.model, p, vector.tobytes())
+            for v, p, vector in zip(ids, numbers.tolist(), _stored(vectors, model), strict=True)
+        ),
     )
     db.executemany(
         _ADD_CODE,
         (
-            (v, model, p, c.tobytes())
+            (v, model.model, p, c.tobytes())
             for v, p, c in zip(ids, numbers.tolist(), binary_codes.encode(vectors), strict=True)
         ),
     )
+    db.execute(_NOTE_LAST, (first + len(vectors) - 1,))
 
 
-def _merge(db: SqlConnection, pages: int) -> bool:
-    """Merge up to this many pages of full text. Return whether there was anything to merge."""
-    before = db.total_changes()
-    db.execute(_MERGE, (-pages,))
-    return db.total_changes() - before >= _MERGE_CHANGES
+def _stored(vectors: NDArray[np.float32], model: IndexedModel) -> NDArray[np.generic]:
+    """Return vectors, [n, dim], in the form in which those of a model are stored."""
+    import numpy as np
+
+    if not model.second:
+        return vectors
+    steps: NDArray[np.int8] = np.rint(vectors * (_INT8_MAX / np.abs(vectors).max(axis=1, keepdims=True))).astype(
+        np.int8
+    )
+    return steps
 
 
 def _content(row: IndexRow) -> tuple[int, str, str | None]:
     return row.memory, row.text, row.author
 
 
-def _words(row: IndexRow) -> list[tuple[int, str]]:
+def _words(row: IndexRow) -> list[PassageWords]:
     """Return the number and the words of each passage. The author is a word of the first passage."""
     windows = [searchable(window) for window in passages.split(row.text)]
     if row.author:

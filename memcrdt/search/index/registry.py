@@ -1,51 +1,80 @@
 """The registry: which models the vectors of a store belong to.
 
-Searches use the current model. If there is a next model, memories are being embedded with it, and it will replace the
-current one. The vectors of old models are being deleted. All processes read the registry from the store, so they agree.
+Searches use the current model, and a second model beside it if there is one: the current model is fast, and has the
+vectors of all memories; the second is more accurate, and has those of the memories that were embedded with it so far.
+If there is a next model, memories are being embedded with it, and it will replace both. The vectors of old models are
+being deleted. All processes read the registry from the store, so they agree.
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+import json
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
 
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 ModelState = Literal["current", "next", "old"]
 
 # Through `codes`, whose rows are a tenth as long: no index is on `model`.
-_DIMENSIONS = """
-SELECT length(embedding) / 4 FROM vectors WHERE vector = (SELECT vector FROM codes WHERE model = ? LIMIT 1)"""
-_QUEUE_ALL = "INSERT OR IGNORE INTO waiting(memory) SELECT memory FROM memories"
+_VECTOR_BYTES = (
+    "SELECT length(embedding) FROM vectors WHERE vector = (SELECT vector FROM codes WHERE model = ? LIMIT 1)"
+)
+_QUEUE_ALL = """
+INSERT INTO waiting(memory, model) SELECT memory, CAST(? AS BIGINT) FROM memories WHERE TRUE ON CONFLICT DO NOTHING"""
 _QUEUE_MISSING = f"""
-INSERT OR IGNORE INTO waiting(memory) SELECT m.memory FROM memories m
-WHERE NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage = m.memory * {PER_MEMORY} AND v.model = ?)"""
+INSERT INTO waiting(memory, model) SELECT m.memory, CAST(?1 AS BIGINT) FROM memories m
+WHERE NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage = m.memory * {PER_MEMORY} AND v.model = ?1)
+ON CONFLICT DO NOTHING"""
+_CLEAR_QUEUE = "DELETE FROM waiting WHERE model = ?"
+_IS_WAITING = "SELECT 1 FROM waiting WHERE model = ? LIMIT 1"
+_COUNT_WAITING = """
+SELECT count(DISTINCT memory) FROM waiting WHERE model IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
+_SET_STATE = "UPDATE models SET state = ? WHERE model = ?"
+FLOAT_BYTES: Final = 4
 
 
 class IndexedModel(NamedTuple):
-    """A row of `models`."""
+    """A row of `models`. The vectors of a second model are int8, all others float32."""
 
     model: int
     name: str
     state: ModelState
+    second: bool
 
 
-def in_use(db: SqlConnection) -> dict[ModelState, IndexedModel]:
-    """Return the current and the next model, if they exist, by their state."""
-    rows = db.execute("SELECT model, name, state FROM models WHERE state != 'old'")
-    return {row[2]: IndexedModel(*row) for row in rows}
+class ModelsInUse(NamedTuple):
+    """The models of a store that are not old."""
+
+    current: IndexedModel | None = None
+    second: IndexedModel | None = None
+    next: IndexedModel | None = None
+
+    @property
+    def target(self) -> IndexedModel | None:
+        """The model that every memory must be embedded with."""
+        return self.next or self.current
 
 
-def target(db: SqlConnection) -> IndexedModel | None:
-    """Return the model that waiting memories are embedded with."""
-    models = in_use(db)
-    return models.get("next") or models.get("current")
+def in_use(db: SqlConnection) -> ModelsInUse:
+    """Return the models in use."""
+    rows = [IndexedModel(row[0], row[1], row[2], bool(row[3])) for row in db.execute(_IN_USE)]
+    return ModelsInUse(**{"second" if row.second else row.state: row for row in rows})
 
 
-def dimensions(db: SqlConnection, model: int) -> int | None:
+_IN_USE = "SELECT model, name, state, second FROM models WHERE state != 'old'"
+
+
+def dimensions(db: SqlConnection, model: IndexedModel) -> int | None:
     """Return the dimensions of the vectors of a model; None while it has no vector."""
-    found: int | None = db.execute(_DIMENSIONS, (model,)).get
-    return found
+    found: int | None = db.execute(_VECTOR_BYTES, (model.model,)).get
+    return found if found is None or model.second else found // FLOAT_BYTES
+
+
+def waiting(db: SqlConnection, models: Sequence[IndexedModel]) -> int:
+    """Return the number of memories that wait to be embedded with any of these models."""
+    return int(db.execute(_COUNT_WAITING, (json.dumps([model.model for model in models]),)).get)
 
 
 def unfinished(db: SqlConnection) -> bool:
@@ -59,29 +88,51 @@ def use(db: SqlConnection, name: str) -> None:
     This runs in the caller's transaction; the worker does the rest.
     """
     models = in_use(db)
-    current, following = models.get("current"), models.get("next")
-    if name in {model.name for model in (following or current,) if model}:
+    if models.target is not None and models.target.name == name:
         return
-    if following is not None:
-        db.execute("UPDATE models SET state = 'old' WHERE model = ?", (following.model,))
-        db.execute("DELETE FROM waiting")
-    if current is not None and current.name == name:
-        db.execute(_QUEUE_MISSING, (current.model,))
+    if models.next is not None:
+        _retire(db, models.next)
+    if models.current is not None and models.current.name == name:
+        db.execute(_QUEUE_MISSING, (models.current.model,))
         return
-    state: ModelState = "next" if current else "current"
+    _add(db, name, "current" if models.current is None else "next", second=False)
+
+
+def use_second(db: SqlConnection, name: str | None) -> None:
+    """Search with `name` beside the current model, or with the current model alone. There must be a current model.
+
+    Every memory takes part as soon as it is embedded with the second model.
+    """
+    models = in_use(db)
+    if models.second is not None and models.second.name == name:
+        return
+    if models.second is not None:
+        _retire(db, models.second)
+    if name is not None:
+        _add(db, name, "current", second=True)
+
+
+def _add(db: SqlConnection, name: str, state: ModelState, *, second: bool) -> None:
     # A known name gets a new number, too, because the vectors left under the old number are being deleted.
     db.execute("UPDATE models SET name = name || ' ' || model WHERE name = ?", (name,))
-    db.execute("INSERT INTO models(name, state) VALUES(?, ?)", (name, state))
-    db.execute(_QUEUE_ALL)
+    sql = "INSERT INTO models(name, state, second) VALUES(?, ?, ?) RETURNING model"
+    db.execute(_QUEUE_ALL, (db.execute(sql, (name, state, int(second))).get,))
+
+
+def _retire(db: SqlConnection, model: IndexedModel) -> None:
+    db.execute(_SET_STATE, ("old", model.model))
+    db.execute(_CLEAR_QUEUE, (model.model,))
 
 
 def finish(db: SqlConnection) -> bool:
     """Make the next model the current one if no memory waits for it. Return whether this was done."""
     models = in_use(db)
-    if "next" not in models or db.execute("SELECT 1 FROM waiting LIMIT 1").fetchone():
+    if models.next is None or db.execute(_IS_WAITING, (models.next.model,)).fetchone():
         return False
-    db.execute("UPDATE models SET state = 'old' WHERE state = 'current'")
-    db.execute("UPDATE models SET state = 'current' WHERE state = 'next'")
+    for former in (models.current, models.second):
+        if former is not None:
+            _retire(db, former)
+    db.execute(_SET_STATE, ("current", models.next.model))
     return True
 
 

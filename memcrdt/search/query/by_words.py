@@ -14,10 +14,11 @@ from typing import Final, NamedTuple
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.search.embedders.calibration import score_of_share
 from memcrdt.search.index import passages
-from memcrdt.search.query import lexical
 from memcrdt.search.query.rerank import without_duplicates
+from memcrdt.search.query.syntax import read_query
+from memcrdt.search.query.terms import numbers, query_terms
 from memcrdt.store.filtering import Where, where
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 _CHUNK: Final = 500  # memories that one query filters
 
@@ -63,16 +64,26 @@ def find(
 
 def _scores(db: SqlConnection, query: str, min_score: float) -> dict[int, float]:
     """Return the score of each passage that contains a word of the query, and has at least this score."""
-    terms = lexical.query_terms(db, query)
-    known = [term for term in terms if term.passages]
+    terms = query_terms(db, read_query(query))
     sums: defaultdict[str, float] = defaultdict(float)
-    for term, match in zip(known, lexical.matches(known), strict=True):
-        if found := db.execute(lexical.PASSAGES, (match,)).get:
-            for passage in found.split(","):
-                sums[passage] += term.idf
-    total = sum(term.idf for term in terms) or 1.0
+    for term in terms.terms:
+        found = terms.rows.get(term.match, "").split(",")
+        if whole := set(terms.rows.get(term.whole or "", "").split(",")):
+            found = [passage for passage in found if passage not in whole]
+        for passage in found:
+            sums[passage] += term.weight
+    sums.pop("", None)
+    total = terms.total or 1.0
     score_of = {each: score_of_share(each / total) for each in set(sums.values())}  # few sums differ
-    return {int(passage): score for passage, each in sums.items() if (score := score_of[each]) >= min_score}
+    scores = {int(passage): score for passage, each in sums.items() if (score := score_of[each]) >= min_score}
+    excluded = {number // passages.PER_MEMORY for rows in terms.excluded for number in numbers(rows)}
+    if not excluded and terms.required is None:
+        return scores
+    return {
+        passage: score
+        for passage, score in scores.items()
+        if (memory := passage // passages.PER_MEMORY) not in excluded and memory in (terms.required or (memory,))
+    }
 
 
 def _passing(db: SqlConnection, scores: Mapping[int, float], condition: Where) -> Iterator[list[_Known]]:
@@ -81,7 +92,7 @@ def _passing(db: SqlConnection, scores: Mapping[int, float], condition: Where) -
     for passage in sorted(scores, key=lambda passage: (-scores[passage], passage)):
         best.setdefault(passage // passages.PER_MEMORY, passage)
     every = list(best)
-    among = "m.memory IN (SELECT value FROM json_each(?))"
+    among = "m.memory IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
     sql = f"SELECT m.memory, m.text FROM memories m WHERE {among} AND {condition.sql}"
     for start in range(0, len(every), _CHUNK):
         chunk = every[start : start + _CHUNK]

@@ -9,21 +9,25 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.values import Vector
 from memcrdt.search.arrays import are_allowed
-from memcrdt.search.embedders.calibration import calibrated
-from memcrdt.search.index import passages
+from memcrdt.search.embedders.calibration import Evidence, calibrated
+from memcrdt.search.embedders.reranker import DEPTH, Reranker
+from memcrdt.search.index import passages, registry
 from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.query import lexical, ranking, rerank, vectors
-from memcrdt.search.query.candidates import COSINE_WEIGHT, Cosines, Pool, choose_seeds, make_pool
+from memcrdt.search.query.candidates import COSINE_WEIGHT, START_CHARS, Cosines, Pool, choose_seeds, make_pool
 from memcrdt.search.query.dates import find_time_mention
 from memcrdt.search.query.lexical import WordMatches
+from memcrdt.search.query.terms import QueryTerms
 from memcrdt.search.query.vectors import QueryVector
 from memcrdt.search.words import word_set
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+LOGIT_WEIGHT: Final = 0.1  # of the reranker's logit in the sum: see docs/internals/search.md
+_ABOVE: Final = 0.00001
 VARIETY: Final = 90  # memories after the limit that `fold` and `diversity` may bring forward
 
 _TEXT = "SELECT text FROM memories WHERE memory = ?"
@@ -44,6 +48,7 @@ class SearchOptions:
         importance: From 0 to 1: prefer important memories.
         like: The number of a memory whose vectors replace the vector of the query.
         vector: The vector of the query, if the caller has it.
+        rerank_ms: Let the reranker score the best results for this long, in ms; 0 for not at all.
     """
 
     now: int
@@ -56,6 +61,7 @@ class SearchOptions:
     importance: float = 0.0
     like: int | None = None
     vector: Vector | None = None
+    rerank_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,40 +84,53 @@ class _Search:
     """One search: the question, and its sources of scores."""
 
     db: SqlConnection
+    query: str
     options: SearchOptions
     words: WordMatches
     cosines: Cosines
 
 
-def _query_vector(db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions) -> QueryVector | None:
+def _query_vectors(
+    db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions
+) -> tuple[QueryVector | None, QueryVector | None]:
+    """Return the vectors of the query for the current and the second model."""
     if options.vector is not None:
-        return vectors.of_numbers(db, index, options.vector)
-    return vectors.of_text(db, index, query) if options.like is None else vectors.of_memory(db, index, options.like)
+        return vectors.of_numbers(db, index, options.vector), None
+    if options.like is None:
+        return vectors.of_text(db, index, query), vectors.of_text_second(db, index, query)
+    models = registry.in_use(db)
+    second = models.second if index.embedders.second else None
+    return (
+        vectors.of_memory(db, index, options.like, models.current),
+        vectors.of_memory(db, index, options.like, second),
+    )
 
 
 def search(
-    db: SqlConnection, index: SearchIndex, query: str, filters: CheckedFilters, options: SearchOptions
+    db: SqlConnection, index: SearchIndex, terms: QueryTerms, filters: CheckedFilters, options: SearchOptions
 ) -> list[ScoredMemory]:
-    """Return the best memories for `query` that pass `filters`, best first; equally good ones by ID."""
+    """Return the best memories for a query that pass `filters`, best first; equally good ones by ID."""
     import numpy as np
 
-    allowed = index.filter_masks.allowed(db, filters, options.now)
-    words = lexical.find(db, query, allowed)
-    vector = _query_vector(db, index, query, options)
-    asked = _Search(db, options, words, Cosines(db, index, vector, allowed))
+    allowed = lexical.narrowed(db, terms, index.filter_masks.allowed(db, filters, options.now))
+    words = lexical.find(terms, allowed)
+    query_vectors = _query_vectors(db, index, terms.text, options)
+    asked = _Search(db, terms.text, options, words, Cosines(db, index, *query_vectors, allowed))
     least = 2 * options.limit + (VARIETY if options.fold or options.diversity else 0)
     pool = make_pool(db, choose_seeds(db, words, asked.cosines, least), asked.cosines)
     if not pool.candidates:
         return []
-    parts = ranking.score(query, find_time_mention(query, options.now), words, pool)
-    scores = _shown_scores(asked, pool)
-    shown = scores >= (options.min_score or 0.0)
-    if allowed is not None:
-        shown &= are_allowed(pool.memories, allowed)
-    places = np.flatnonzero(shown)
+    parts = ranking.score(terms.text, find_time_mention(terms.text, options.now), words, pool)
+    places = np.arange(len(pool.memories)) if allowed is None else np.flatnonzero(are_allowed(pool.memories, allowed))
     _boost(asked, pool, places, parts)
+    logits = None
+    if options.rerank_ms and index.reranker is not None:
+        ranked = _ranked(places, _total(parts), pool)
+        logits = _logits(asked, index.reranker, pool, ranked)
+        parts["reranker"] = _reranked(ranked, logits, _total(parts))
+    scores = _shown_scores(asked, pool, parts, logits)
     total = _total(parts)
-    chosen = _chosen(asked, pool, _ranked(places, total, pool), total)
+    chosen = _chosen(asked, pool, _ranked(places[scores[places] >= (options.min_score or 0.0)], total, pool), total)
     return [_result(asked, pool, place, float(scores[place]), parts) for place in chosen]
 
 
@@ -124,12 +143,25 @@ def _total(parts: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
 
 
 def _ranked(places: NDArray[np.intp], total: NDArray[np.float64], pool: Pool) -> list[int]:
-    return sorted(places.tolist(), key=lambda place: (-total[place], pool.candidates[place].id))
+    ids = [pool.candidates[place].id for place in places]
+    keys = sorted(zip((-total[places]).tolist(), ids, places.tolist(), strict=True))
+    return [place for _, _, place in keys]
 
 
-def _shown_scores(asked: _Search, pool: Pool) -> NDArray[np.float64]:
+def _shown_scores(
+    asked: _Search, pool: Pool, parts: Mapping[str, NDArray[np.float64]], logits: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return the score of each memory. Turns count as such for a question, and with vectors, as in the calibration."""
+    import numpy as np
+
     shares, vector = asked.words.shares(pool.memories), asked.cosines.vector
-    return calibrated(None, shares) if vector is None else calibrated(pool.cosines, shares, vector.unrelated)
+    if vector is None:
+        return calibrated(Evidence(shares, logits=logits))
+    is_turn = [candidate.space is not None for candidate in pool.candidates]
+    signs = None
+    if asked.options.like is None and any(is_turn):
+        signs = np.where(is_turn, np.sum([parts[name] for name in ranking.SIGNS], axis=0), np.nan)
+    return calibrated(Evidence(shares, pool.cosines, vector.unrelated, signs, logits))
 
 
 def _boost(asked: _Search, pool: Pool, places: NDArray[np.intp], parts: dict[str, NDArray[np.float64]]) -> None:
@@ -147,6 +179,33 @@ def _boost(asked: _Search, pool: Pool, places: NDArray[np.intp], parts: dict[str
         at = np.array([candidates[place].at for place in first], np.int64)
         part = parts["recency"] = np.zeros(len(candidates))
         part[first] = rerank.recency_boost(total[first], at, _likeness(asked, pool, first), options.recency)
+
+
+def _logits(asked: _Search, reranker: Reranker, pool: Pool, ranked: list[int]) -> NDArray[np.float64]:
+    """Let the reranker read the best memories, and return its logits, [n]; NaN for a memory not read in time."""
+    import numpy as np
+
+    best = ranked[:DEPTH]
+    texts = [_best_passage(asked, memory) or _text(asked.db, memory) for memory in pool.memories[best].tolist()]
+    found = reranker.scores(asked.query, texts, asked.options.rerank_ms)
+    logits = np.full(len(pool.memories), np.nan)
+    logits[best[: len(found)]] = found
+    return logits
+
+
+def _reranked(ranked: list[int], logits: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the reranker adds to each sum. A memory that it has not read keeps its rank.
+
+    For that, the memories that it has read, which were the best before, all stay above the others.
+    """
+    import numpy as np
+
+    part = np.nan_to_num(np.round(LOGIT_WEIGHT * logits, 5))
+    read = ~np.isnan(logits)
+    others = [place for place in ranked if not read[place]]
+    if read.any() and others:
+        part[read] += max(0.0, total[others[0]] - (total + part)[read].min() + _ABOVE)
+    return part
 
 
 def _likeness(asked: _Search, pool: Pool, places: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -192,7 +251,9 @@ def _result(
 ) -> ScoredMemory:
     memory = int(pool.memories[place])
     explained = {name: round(float(part[place]), 4) for name, part in parts.items()} if asked.options.explain else {}
-    return ScoredMemory(memory, score, _best_passage(asked, memory) if pool.candidates[place].long else None, explained)
+    return ScoredMemory(
+        memory, score, _best_passage(asked, memory) if pool.candidates[place].chars > START_CHARS else None, explained
+    )
 
 
 def _best_passage(asked: _Search, memory: int) -> str | None:

@@ -6,17 +6,19 @@ Words are compared as in the full-text index: folded, stemmed, and as pairs of c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
-from memcrdt.search.query import lexical
-from memcrdt.search.words import is_unspaced, stretches
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.search.index.full_text import DOCUMENT
+from memcrdt.search.query.terms import QueryTerms
+from memcrdt.search.words import TOKENIZER, is_unspaced, stretches
+from memcrdt.store.sql import SqlConnection, tokenizing
 
 Spans: TypeAlias = "tuple[tuple[int, int], ...]"
+_Found: TypeAlias = "list[tuple[int, int, str]]"
 
 
 class _Token(NamedTuple):
-    """The stem of a word, and its place in the tokenised text, in characters."""
+    """The stem of a word, and its place in the tokenised text."""
 
     start: int
     end: int
@@ -24,14 +26,14 @@ class _Token(NamedTuple):
 
 
 class Highlighter:
-    """Finds the words of one query in texts."""
+    """Finds the terms of one query in texts."""
 
-    def __init__(self, db: SqlConnection, query: str) -> None:
-        self._db = db
-        stems = frozenset(lexical.query_words(db, query).values())
+    def __init__(self, db: SqlConnection, terms: QueryTerms) -> None:
+        self._tokenizer = tokenizing(db).fts5_tokenizer("porter", list(TOKENIZER))
+        stems = terms.stems
         single = {stem for stem in stems if len(stem) == 1 and is_unspaced(stem)}
         ends = {stem[-1] for stem in stems if len(stem) > 1}  # ends of runs, which the query has only in a pair
-        self._characters = single - ends
+        self._beginnings = (*(single - ends), *terms.beginnings)
         self._stems = stems - single
 
     def spans(self, text: str) -> Spans:
@@ -40,9 +42,11 @@ class Highlighter:
         Spans are ascending and do not overlap.
         """
         pieces = stretches(text)
+        if len(pieces) == 1 and text.isascii():  # nothing to translate: most texts
+            return tuple((token.start, token.end) for token in self._tokens(text.encode()))
         found: list[tuple[int, int]] = []
         place, begin = 0, 0  # the number of a piece, and where it begins in the tokenised text
-        for token in self._tokens(" ".join(piece.words for piece in pieces)):
+        for token in self._in_characters(" ".join(piece.words for piece in pieces).encode()):
             while token.start > begin + len(pieces[place].words):
                 begin += len(pieces[place].words) + 1
                 place += 1
@@ -53,15 +57,21 @@ class Highlighter:
                 found.append((piece.start, piece.start + (piece.length if token.stem in self._stems else 1)))
         return _united(found)
 
-    def _tokens(self, text: str) -> Iterator[_Token]:
-        """Yield the words of `text` that the query has."""
-        data = text.encode()
+    def _tokens(self, text: bytes) -> list[_Token]:
+        """Return the words of `text` that the query has, with their places in bytes."""
+        stems, beginnings = self._stems, self._beginnings
+        return [
+            _Token(start, end, stem)
+            for start, end, stem in cast(_Found, self._tokenizer(text, DOCUMENT, None, include_colocated=False))
+            if stem in stems or (beginnings and stem.startswith(beginnings))
+        ]
+
+    def _in_characters(self, text: bytes) -> Iterator[_Token]:
         last, characters = 0, 0
-        for start, end, stem in lexical.tokens_with_offsets(self._db, data):
-            if stem in self._stems or stem[:1] in self._characters:  # the stem of a lone combining mark is empty
-                characters += len(data[last:start].decode())
-                last = start
-                yield _Token(characters, characters + len(data[start:end].decode()), stem)
+        for start, end, stem in self._tokens(text):
+            characters += len(text[last:start].decode())
+            last = start
+            yield _Token(characters, characters + len(text[start:end].decode()), stem)
 
 
 def _united(spans: list[tuple[int, int]]) -> Spans:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from memcrdt.search.arrays import run_starts
 from memcrdt.search.index.passages import PER_MEMORY
 
 if TYPE_CHECKING:
@@ -28,13 +29,14 @@ class PassageScores:
         import numpy as np
 
         table = np.array(rows, np.float64).reshape(-1, 2)
-        table = table[np.argsort(table[:, 0])]
-        return cls(table[:, 0].astype(np.int64), np.round(table[:, 1], 6))
+        passages, scores = table[:, 0].astype(np.int64), table[:, 1].round(6)
+        order = passages.argsort()
+        return cls(passages[order], scores[order])
 
     @cached_property
     def memories(self) -> NDArray[np.int64]:
         """The memories that have a score, ascending."""
-        return (self.passages // PER_MEMORY)[self._starts]
+        return self.passages[self._starts] // PER_MEMORY
 
     @cached_property
     def best(self) -> NDArray[np.float64]:
@@ -47,15 +49,17 @@ class PassageScores:
         """Return the score of each of these memories; `missing` for a memory without a score."""
         import numpy as np
 
-        if not len(self.memories):
+        known = self.memories
+        if not len(known):
             return np.full(len(memories), missing)
-        places = np.minimum(np.searchsorted(self.memories, memories), len(self.memories) - 1)
-        return np.where(self.memories[places] == memories, self.best[places], missing)
+        places = known.searchsorted(memories)
+        places[places == len(known)] = 0
+        return np.where(known[places] == memories, self.best[places], missing)
 
-    def at(self, passage: int) -> float:
-        """Return the score of one passage; 0 for a passage without a score."""
+    def at(self, passage: int, missing: float = 0.0) -> float:
+        """Return the score of one passage; `missing` for a passage without a score."""
         place = int(self.passages.searchsorted(passage))
-        return float(self.scores[place]) if place < len(self.passages) and self.passages[place] == passage else 0.0
+        return float(self.scores[place]) if place < len(self.passages) and self.passages[place] == passage else missing
 
     def lacking(self, memories: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the memories among these, ascending, that have no score."""
@@ -68,11 +72,9 @@ class PassageScores:
         import numpy as np
 
         passages = np.concatenate([self.passages, other.passages])
-        order = np.argsort(passages, kind="stable")
+        order = passages.argsort(kind="stable")
         return PassageScores(passages[order], np.concatenate([self.scores, other.scores])[order])
 
     @cached_property
     def _starts(self) -> NDArray[np.intp]:
-        import numpy as np
-
-        return np.flatnonzero(np.diff(self.passages // PER_MEMORY, prepend=-1))
+        return run_starts(self.passages // PER_MEMORY)

@@ -1,44 +1,44 @@
 """Meaning: the query as a vector, and the passages nearest to it.
 
-Binary codes propose the nearest passages, and their exact cosines decide. The vector of a query comes from the model
+Binary codes propose the nearest passages, and their exact cosines decide. The vector of a query comes from the models
 that the store is searched with, from the caller, or, for `similar`, from the vectors of a memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.values import Vector
-from memcrdt.search.arrays import json_list, normalised
+from memcrdt.search.arrays import json_list, normalised, union
 from memcrdt.search.index import registry
-from memcrdt.search.index.candidate_index import CandidateIndex, ProposalCounts
+from memcrdt.search.index.candidate_index import CandidateIndex, CandidateSnapshot, ProposalCounts
 from memcrdt.search.index.given import check_embedder, unit_vector
 from memcrdt.search.index.index import SearchIndex
-from memcrdt.search.index.passages import PER_MEMORY, number_range
+from memcrdt.search.index.passages import number_range
+from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import names_apart
-from memcrdt.store.indexer import SqlConnection
+from memcrdt.store.sql import SqlConnection, is_sqlite
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# How many rows the codes propose in two steps, by the number of vectors: see the table in docs/search.md.
-FIRST, FIRST_SHARE = 900, 500
-SECOND, SECOND_SHARE = 220, 4_000
-FEW: Final = 500  # if a filter leaves at most this many memories, all of them are compared
+# How many rows the codes propose in two steps, by the number of vectors: see the table in docs/internals/search.md.
+FIRST, FIRST_SHARE = 400, 140
+SECOND, SECOND_SHARE = 130, 870
+FEW: Final = 200  # if a filter leaves at most this many memories, all of them are compared
 STALE: Final = 0.1  # if more than this share of the proposed rows is gone from the table, the codes are read again
 
 _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
 _BY_VECTOR = """
 SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors
-WHERE vector IN (SELECT value FROM json_each(?))"""
-_BY_MEMORY = f"""
-SELECT v.passage, 1 - vec_distance_cosine(v.embedding, ?) FROM json_each(?) j
-JOIN vectors v ON v.passage BETWEEN j.value * {PER_MEMORY} AND j.value * {PER_MEMORY} + {PER_MEMORY - 1}
-WHERE v.model = ?"""
+WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
+_STORED = "SELECT passage, embedding FROM vectors WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
+_STEPS = 1 << 14  # of a query's largest number: sums of 4,096 products with int8 fit into int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class QueryVector:
     """The query as a unit vector [dim] of one model, and the mean cosine of unrelated texts in that model."""
 
     vector: NDArray[np.float32]
-    model: int
+    model: IndexedModel
     unrelated: float
 
 
@@ -57,9 +57,26 @@ def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | 
         The vector; None if the store has no model yet, if the memory was opened without an embedder, if the embedder
         fails, or if the vector is zero. The search uses words alone then.
     """
-    current = registry.in_use(db).get("current") if index.embedders.own else None
-    embedder = index.embedder(db, current) if current else None
-    if current is None or embedder is None:
+    models = registry.in_use(db)
+    index.keep_candidates(model.model for model in models if model)
+    return _embedded(db, index, models.current, query) if index.embedders.own else None
+
+
+def of_text_second(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | None:
+    """Embed the query with the second model. None without one, or while it is not loaded: no search waits for that."""
+    second = index.embedders.second
+    model = registry.in_use(db).second if second else None
+    if second is None or model is None or model.name != second.name:
+        return None
+    if not second.is_loaded:
+        second.load_soon()
+        return None
+    return _embedded(db, index, model, query)
+
+
+def _embedded(db: SqlConnection, index: SearchIndex, model: IndexedModel | None, query: str) -> QueryVector | None:
+    embedder = index.embedder(db, model) if model else None
+    if model is None or embedder is None:
         return None
     had_failed = embedder.query_failure is not None
     try:
@@ -68,66 +85,123 @@ def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | 
         return None
     if had_failed:  # it works again, so the waiting memories need not wait for the worker's next attempt
         index.on_waiting()
-    return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name)) if vector.any() else None
+    return QueryVector(vector, model, index.embedders.unrelated(db, model.name)) if vector.any() else None
 
 
 def of_numbers(db: SqlConnection, index: SearchIndex, numbers: Vector) -> QueryVector | None:
     """Return a given vector as a query; None while the store has no model. Raises InputError for another model."""
     embedder = check_embedder(index.embedders.own)
-    current = registry.in_use(db).get("current")
+    current = registry.in_use(db).current
     if current is None:
         return None
     vector = unit_vector(db, current, embedder, numbers)
-    return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name))
+    return QueryVector(vector, current, index.embedders.unrelated(db, current.name))
 
 
-def of_memory(db: SqlConnection, index: SearchIndex, memory: int) -> QueryVector | None:
-    """Return the direction of a memory as a query; None while the memory has no vector."""
-    current = registry.in_use(db).get("current")
-    vector = mean_direction(db, memory, current.model) if current else None
-    if current is None or vector is None:
+def of_memory(db: SqlConnection, index: SearchIndex, memory: int, model: IndexedModel | None) -> QueryVector | None:
+    """Return the direction of a memory in a model as a query; None while the memory has no vector."""
+    vector = mean_direction(db, memory, model) if model else None
+    if model is None or vector is None:
         return None
-    return QueryVector(vector, current.model, index.embedders.unrelated(db, current.name))
+    return QueryVector(vector, model, index.embedders.unrelated(db, model.name))
 
 
-def mean_direction(db: SqlConnection, memory: int, model: int) -> NDArray[np.float32] | None:
+def mean_direction(db: SqlConnection, memory: int, model: IndexedModel) -> NDArray[np.float32] | None:
     """Return the mean direction of a memory's passages as a unit vector [dim]; None while it has no vector."""
     import numpy as np
 
-    found = [np.frombuffer(row[0], "<f4") for row in db.execute(_VECTORS, (*number_range(memory), model))]
-    return normalised(np.sum(found, axis=0, dtype=np.float32, keepdims=True))[0] if found else None
+    form = "i1" if model.second else "<f4"
+    stored = [np.frombuffer(row[0], form) for row in db.execute(_VECTORS, (*number_range(memory), model.model))]
+    found = normalised(np.array(stored, np.float32)) if stored else None
+    return None if found is None else normalised(found.sum(axis=0, keepdims=True))[0]
+
+
+class Nearest(NamedTuple):
+    """The cosines of the passages nearest to a query and of some others, and the rows that they were chosen from."""
+
+    cosines: PassageScores
+    rows: CandidateSnapshot
 
 
 def nearest(
-    db: SqlConnection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
-) -> PassageScores:
-    """Return the cosines of the passages nearest to the query, and of some others. `allowed` is by memory number."""
-    import numpy as np
+    db: SqlConnection,
+    query: QueryVector,
+    candidates: CandidateIndex,
+    allowed: NDArray[np.bool_] | None,
+    others: NDArray[np.int64],
+) -> Nearest:
+    """Return the cosines of the passages nearest to the query, and of all passages of other memories.
 
-    if allowed is not None and np.count_nonzero(allowed) <= FEW:
-        return cosines(db, query, np.flatnonzero(allowed))
-    found, proposed = _propose(db, query, candidates, allowed)
-    if len(found.passages) < proposed * (1 - STALE):
+    Args:
+        db: A connection of the store.
+        query: The query.
+        candidates: The codes of the vectors of its model.
+        allowed: The memories that may be found, by number; None for all.
+        others: More memories whose cosines are needed.
+    """
+    found, missing = _propose(db, query, candidates.refresh(db), allowed, others)
+    if missing > STALE * (missing + len(found.cosines.passages)):
         candidates.reset()
-        found, _ = _propose(db, query, candidates, allowed)
+        found, _ = _propose(db, query, candidates.refresh(db), allowed, others)
     return found
 
 
-def cosines(db: SqlConnection, query: QueryVector, memories: NDArray[np.int64]) -> PassageScores:
+def cosines(
+    db: SqlConnection, query: QueryVector, rows: CandidateSnapshot, memories: NDArray[np.int64]
+) -> PassageScores:
     """Return the cosines of all passages of these memories that have vectors."""
-    return _scores(db, _BY_MEMORY, (query.vector.tobytes(), json_list(memories), query.model))
+    return _cosines(db, query, rows.of(memories))
 
 
 def _propose(
-    db: SqlConnection, query: QueryVector, candidates: CandidateIndex, allowed: NDArray[np.bool_] | None
-) -> tuple[PassageScores, int]:
-    """Return the cosines of the proposed passages, and the number of proposed rows."""
-    rows = candidates.refresh(db)
-    count = len(rows.vectors)
-    counts = ProposalCounts(FIRST + count // FIRST_SHARE, SECOND + count // SECOND_SHARE)
-    chosen = rows.nearest(query.vector, counts, allowed)
-    return _scores(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen))), len(chosen)
+    db: SqlConnection,
+    query: QueryVector,
+    rows: CandidateSnapshot,
+    allowed: NDArray[np.bool_] | None,
+    others: NDArray[np.int64],
+) -> tuple[Nearest, int]:
+    """Return the cosines of the proposed passages and of `others`, and how many rows are gone from the table."""
+    import numpy as np
+
+    if allowed is not None and np.count_nonzero(allowed) <= FEW:
+        chosen = rows.of(np.flatnonzero(allowed))
+    else:
+        count = len(rows.vectors)
+        counts = ProposalCounts(FIRST + count // FIRST_SHARE, SECOND + count // SECOND_SHARE)
+        chosen = rows.nearest(query.vector, counts, allowed)
+    chosen = union(chosen, rows.of(others))
+    found = _cosines(db, query, chosen)
+    return Nearest(found, rows), len(chosen) - len(found.passages)
 
 
-def _scores(db: SqlConnection, sql: str, bindings: tuple[bytes | str | int, ...]) -> PassageScores:
-    return PassageScores.of_rows(cast("list[tuple[int, float]]", db.execute(sql, bindings).fetchall()))
+def _cosines(db: SqlConnection, query: QueryVector, chosen: NDArray[np.int64]) -> PassageScores:
+    """Return the cosines of the passages of the vectors with these numbers."""
+    if query.model.second:
+        return _int8_cosines(query, db.execute(_STORED, (json_list(chosen),)))
+    if not is_sqlite(db):
+        return _float_cosines(query, db.execute(_STORED, (json_list(chosen),)))
+    rows = db.execute(_BY_VECTOR, (query.vector.tobytes(), json_list(chosen))).fetchall()
+    return PassageScores.of_rows(cast("list[tuple[int, float]]", rows))
+
+
+def _float_cosines(query: QueryVector, stored: Iterable[Any]) -> PassageScores:
+    """Return the cosines of rows of (passage, unit vector)."""
+    import numpy as np
+
+    rows = [(passage, vector) for passage, vector in stored if len(vector) == query.vector.nbytes]
+    table = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(-1, len(query.vector))
+    found = table @ query.vector
+    return PassageScores.of_rows(list(zip((passage for passage, _ in rows), found.tolist(), strict=True)))
+
+
+def _int8_cosines(query: QueryVector, stored: Iterable[Any]) -> PassageScores:
+    """Return the cosines of rows of (passage, int8 vector). Whole numbers add up to the same on every machine."""
+    import numpy as np
+
+    dim = len(query.vector)
+    rows = [(passage, vector) for passage, vector in stored if len(vector) == dim]
+    table = np.frombuffer(b"".join(vector for _, vector in rows), np.int8).reshape(-1, dim).astype(np.int32)
+    steps = np.rint(query.vector * (_STEPS / np.abs(query.vector).max())).astype(np.int32)
+    lengths = np.sqrt((table * table).sum(axis=1) * float(steps.astype(np.int64) @ steps))
+    found = (table @ steps) / lengths
+    return PassageScores.of_rows(list(zip((passage for passage, _ in rows), found.tolist(), strict=True)))

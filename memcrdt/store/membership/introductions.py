@@ -11,10 +11,11 @@ from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.device_ids import DEVICE_ID_CHARS
 from memcrdt.model.membership import chain, vouches
 from memcrdt.model.statements import unpack
+from memcrdt.store.base import BaseStore
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.membership.statement_store import checked
-from memcrdt.store.store import Store
+from memcrdt.store.sql import SqlConnection
 
 STATEMENTS: Final = 4  # maximum in one introduction; a frame has room for about this number
 
@@ -22,7 +23,7 @@ STATEMENTS: Final = 4  # maximum in one introduction; a frame has room for about
 class Introductions:
     """The introductions that one store sends and receives."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BaseStore[SqlConnection]) -> None:
         self._store = store
         self._members = Members(store)
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import replace
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
-
-import apsw
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from memcrdt.errors import InputError, ReadOnlyError
 from memcrdt.model import limits
@@ -22,6 +21,7 @@ from memcrdt.model.membership import Adoption, Membership, membership, remaining
 from memcrdt.model.roll import retained
 from memcrdt.model.statements import CONTEXT, NAME_CHARS, Claim, Kind, Statement
 from memcrdt.store import alarms
+from memcrdt.store.membership import relays
 from memcrdt.store.membership.shares import (
     NO_INVITATION,
     derive,
@@ -42,6 +42,7 @@ from memcrdt.store.membership.statement_store import (
     names_claimed,
     packed,
     revocations,
+    statement_ids,
     statements_of,
 )
 from memcrdt.store.spaces import (
@@ -53,9 +54,10 @@ from memcrdt.store.spaces import (
     space_name,
     space_number,
 )
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
-    from memcrdt.store.store import Store
+    from memcrdt.store.base import BaseStore
 
 SIGNED_AT_ONCE = 64  # statements in one transaction, so that other processes wait only shortly
 THEY_READ = (
@@ -80,6 +82,10 @@ _FULL = {
         " that it was revoked, because the list of members is full; revoke it on them too: memcrdt space revoke {name}"
         " {device}"
     ),
+    "relays": (
+        "the other members of the space {name!r} do not learn of a change of its relays, because the list of members is"
+        " full; revoke devices that are no longer used: memcrdt space members {name}"
+    ),
 }
 
 
@@ -92,11 +98,17 @@ class Entry(NamedTuple):
     shared: bool
 
 
+#: What a claim says, without its time: the same decision is not signed again and again.
+_Decision: TypeAlias = tuple[Kind, str, str, bool, tuple[str, ...]]
+
+
 class Members:
     """The members of one store's spaces. Every change is durable when its method returns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BaseStore[SqlConnection]) -> None:
         self._store = store
+        # By space: the ids of a list of members, and the decisions for which that list has no room.
+        self._lost: dict[int, tuple[frozenset[bytes], frozenset[_Decision]]] = {}
 
     def of(self, name: str) -> Membership:
         """Return the members of the space called `name` by its signed statements. Raises NotFoundError."""
@@ -153,7 +165,7 @@ class Members:
             if remains is not theirs:
                 return Adoption(False, "" if remains else APART.format(name=name))
             out = known_members(db, space).revoked | withdrawn(db, space)
-            replace_genesis(db, space, genesis)
+            replace_genesis(db, space, genesis, self._store.device)
             db.executemany("INSERT INTO withdrawn(space, device) VALUES(?, ?)", [(space, each) for each in out])
             add_statements(db, space, statements)
             derive(db, space, own, self._store.now_ms())
@@ -170,35 +182,47 @@ class Members:
         """Sign statements for the user's recent decisions: accepted devices, revoked devices, and our own name.
 
         Signs up to 64 statements in one transaction. If the list of members has no room for a statement, raises an
-        alarm for the user.
+        alarm for the user, and tries again when the list has changed.
         """
         with self._store.reading() as db:
             spaces = [int(space) for (space,) in db.execute("SELECT space FROM spaces WHERE name <> ?", (LOCAL,))]
         for space in spaces:
-            tried: set[tuple[Kind, str]] = set()
+            tried = self._without_room(space)
             while claims := self._claims(space, own_name[:NAME_CHARS], tried):
-                tried |= {(claim.kind, claim.device) for claim in claims}
-                self._sign(space, claims, signer)
+                tried |= {_decision(each) for each in claims}
+                if not self._sign(space, claims, signer):
+                    break  # the rest would find no room, either
 
-    def _claims(self, space: int, own_name: str, tried: Set[tuple[Kind, str]]) -> list[Claim]:
+    def _without_room(self, space: int) -> set[_Decision]:
+        """Return the decisions for which the present list has no room."""
+        roll, lost = self._lost.get(space, (frozenset(), frozenset()))
+        with self._store.reading() as db:
+            return set(lost) if roll == statement_ids(db, space) else set()
+
+    def _claims(self, space: int, own_name: str, tried: Set[_Decision]) -> list[Claim]:
         """Return the next claims to sign. Bring the shares up to date if there are none, and they are not."""
         own = self._store.device
         with self._store.reading() as db:
-            due = [each for each in self._due_claims(db, space, own_name) if (each.kind, each.device) not in tried]
+            due = [each for each in self._due_claims(db, space, own_name) if _decision(each) not in tried]
             is_stale = shared_with(db, space) != shares_due(db, space, own, known_members(db, space))
         if is_stale and not due:
             self._change(space, ())
         return due[:SIGNED_AT_ONCE]
 
-    def _sign(self, space: int, claims: Sequence[Claim], signer: Signer) -> None:
+    def _sign(self, space: int, claims: Sequence[Claim], signer: Signer) -> bool:
+        """Sign the claims for which the list has room. Return whether there are any."""
         signed = [Statement(each, signer.public_key, signer.sign(CONTEXT + each.packed())) for each in claims]
         with self._store.reading() as db:
             roll = {each.id for each in retained(creator_of(db, space), [*statements_of(db, space), *signed])}
             name = space_name(db, space)
         if fitting := [each for each in signed if each.id in roll]:
             self._change(space, fitting)
-        lost = [each for each in signed if each.id not in roll]
+        if lost := [each for each in signed if each.id not in roll]:
+            with self._store.reading() as db:
+                without = self._without_room(space) | {_decision(each.claim) for each in lost}
+                self._lost[space] = statement_ids(db, space), frozenset(without)
         self._alarm([_no_room(each, name) for each in lost], ended=[_no_room(each, name) for each in fitting])
+        return bool(fitting)
 
     def _change(self, space: int, statements: Sequence[Statement]) -> None:
         with self._store.writing() as db:
@@ -206,15 +230,16 @@ class Members:
             derive(db, space, self._store.device, self._store.now_ms())
 
     def _alarm(self, texts: Iterable[str], *, ended: Iterable[str]) -> None:
-        """Raise the alarms that are not there yet, and drop those that have ended."""
+        """Raise the alarms that are due, and drop those that have ended."""
+        now = self._store.now_ms()
         with self._store.reading() as db:
-            known = {each.text for each in alarms.raised(db)}
-        new, over = [text for text in texts if text not in known], known & set(ended)
-        if new or over:
+            due = [text for text in texts if alarms.is_due(db, now, text)]
+            over = {each.text for each in alarms.raised(db)} & set(ended)
+        if due or over:
             with self._store.writing() as db:
                 alarms.end_alarms(db, over)
-                for text in new:
-                    alarms.raise_alarm_once(db, self._store.now_ms(), text)
+                for text in due:
+                    alarms.raise_alarm_once(db, now, text)
 
     def entries(self, names: Iterable[str]) -> list[Entry]:
         """Return the spaces with these names, for a device that is invited to them.
@@ -262,7 +287,7 @@ class Members:
             if space is None:
                 db.execute(_JOIN, (entry.id, entry.name, *entry.genesis, read_only, self._store.now_ms()))
             else:
-                replace_genesis(db, space, entry.genesis)
+                replace_genesis(db, space, entry.genesis, self._store.device)
                 db.execute("UPDATE spaces SET read_only = ? WHERE space = ?", (read_only, space))
             return aside
 
@@ -273,7 +298,7 @@ class Members:
             for table in ("shares", "invited"):
                 db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
             genesis = Genesis(self._store.device, secrets.token_bytes(16))
-            replace_genesis(db, space, genesis)
+            replace_genesis(db, space, genesis, self._store.device)
 
     def _entry(self, name: str) -> Entry:
         with self._store.reading() as db:
@@ -281,7 +306,7 @@ class Members:
             space_id, creator, nonce = db.execute("SELECT id, creator, nonce FROM spaces WHERE space = ?", (space,)).get
             return Entry(name, str(space_id), Genesis(str(creator), bytes(nonce)), is_shared(db, space))
 
-    def _due_claims(self, db: apsw.Connection, space: int, own_name: str) -> list[Claim]:
+    def _due_claims(self, db: SqlConnection, space: int, own_name: str) -> list[Claim]:
         """Return the claims that this device must make about a space and is allowed to make."""
         own, now, known = self._store.device, self._store.now_ms(), known_members(db, space)
         if not known.may_write(own):
@@ -300,6 +325,8 @@ class Members:
                 claims.append(claim("add", device, (name or "")[:NAME_CHARS], bool(read_only)))
         if is_shared(db, space) and own_name not in names_claimed(db, space, own):
             claims.append(claim("add", own, own_name))
+        if (due := relays.list_due(db, space, own)) is not None:
+            claims.append(replace(claim("relays", own), relays=due.relays, replaces=due.replaces))
         return claims
 
 
@@ -315,12 +342,16 @@ _INVITED = (
 )
 
 
+def _decision(claim: Claim) -> _Decision:
+    return claim.kind, claim.device, claim.name, claim.read_only, claim.relays
+
+
 def _no_room(statement: Statement, name: str) -> str:
     """Return the alarm that the list of the members of a space has no room for a statement."""
     return _FULL[statement.claim.kind].format(device=shown(statement.claim.device), name=name)
 
 
-def _unshared(db: apsw.Connection, name: str) -> int | None:
+def _unshared(db: SqlConnection, name: str) -> int | None:
     """Return our space of that name, or None. Raises InputError if it is shared with others."""
     space: int | None = db.execute("SELECT space FROM spaces WHERE name = ?", (name,)).get
     if space is not None and is_shared(db, space):
@@ -330,7 +361,7 @@ def _unshared(db: apsw.Connection, name: str) -> int | None:
     return space
 
 
-def _rename(db: apsw.Connection, space: int, name: str) -> str:
+def _rename(db: SqlConnection, space: int, name: str) -> str:
     """Give a space an unused name. Return the name."""
     taken = {known for (known,) in db.execute("SELECT name FROM spaces")}
     names = (f"{name[: limits.NAME_CHARS - len(tail)]}{tail}" for tail in map("-{}".format, count(2)))

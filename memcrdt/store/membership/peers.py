@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
-
-import apsw
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.scopes import PERSONAL
 from memcrdt.store import alarms, clock, meta
+from memcrdt.store.base import BaseStore
 from memcrdt.store.incarnation import NEW_KEY
 from memcrdt.store.membership import receipts
 from memcrdt.store.membership.refusals import drop_refusal, note_refusal
 from memcrdt.store.membership.sharing import confirm_revocations, share
 from memcrdt.store.spaces import shareable_space_number
-from memcrdt.store.store import Store
+from memcrdt.store.sql import SqlConnection
 
 ADDRESSES: Final = 8  # the number of addresses remembered for each device
+_ALL: Final = (1 << 63) - 1
+HUBS: Final = 8  # devices that are remembered as hubs; the last ones
+_HUBS: Final = "hubs"
 PENDING: Final = 64  # the number of pending devices; a new one replaces the device with the oldest attempt
 
 PeerState: TypeAlias = Literal["accepted", "pending", "revoked"]
@@ -39,14 +41,14 @@ class PeerConnection:
         address: The address of the other end.
         since: The time when it was made, in ms.
         found: How the address was found, if we dialed it.
-        skew: The other clock minus ours, in ms.
+        skew: The other clock minus ours, in ms, or None if the other device doubts its clock.
     """
 
     via: Literal["dialed", "accepted"]
     address: str
     since: int
     found: str | None = None
-    skew: int = 0
+    skew: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +79,13 @@ class Peer:
 class Peers:
     """The peers of one store. Every change is durable when its method returns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BaseStore[SqlConnection]) -> None:
         self._store = store
 
     def all(self) -> list[Peer]:
         """Return every known device in any state, in the order in which they became known."""
         with self._store.reading() as db:
-            return [_peer(row) for row in db.execute(f"SELECT {_COLUMNS} FROM peers ORDER BY added_at, device")]
+            return all_peers(db)
 
     def get(self, device: str) -> Peer:
         """Return a device. Raises NotFoundError."""
@@ -106,7 +108,21 @@ class Peers:
     def writers(self) -> frozenset[str]:
         """Return the devices that may write at least one of our spaces."""
         with self._store.reading() as db:
-            return frozenset(device for (device,) in db.execute("SELECT device FROM shares WHERE NOT read_only"))
+            return frozenset(device for (device,) in db.execute("SELECT device FROM shares WHERE read_only = 0"))
+
+    def hubs(self) -> Mapping[str, int | None]:
+        """Return the devices that have said that they are hubs, each with the days of its backups, or None."""
+        with self._store.reading() as db:
+            return hubs(db)
+
+    def note_hub(self, device: str, is_hub: bool, *, backup_days: int | None = None) -> None:
+        """Note whether a device says that it is a hub, and for how many days its backups keep what was forgotten."""
+        said = {device: backup_days} if is_hub else {}
+        if said.items() == {(each, days) for each, days in self.hubs().items() if each == device}:
+            return
+        with self._store.writing() as db:
+            others = {each: days for each, days in hubs(db).items() if each != device}
+            meta.write(db, _HUBS, json.dumps(list({**others, **said}.items())[-HUBS:]))
 
     def statements(self) -> frozenset[bytes]:
         """Return the ids of all signed statements about members."""
@@ -145,7 +161,7 @@ class Peers:
             db.execute(
                 "INSERT INTO peers(device, name, state, added_at) VALUES(?, ?, 'accepted', ?)"
                 " ON CONFLICT(device) DO UPDATE SET state = 'accepted', derived = 0, error = NULL, error_at = NULL,"
-                " name = ifnull(excluded.name, name)",
+                " name = coalesce(excluded.name, peers.name)",
                 (device, name, self._store.now_ms()),
             )
             drop_refusal(db, device)
@@ -199,8 +215,8 @@ class Peers:
                 _remember(db, device, address)
             db.execute(
                 "DELETE FROM peers WHERE device IN (SELECT device FROM peers WHERE state = 'pending' AND device <> ?"
-                " ORDER BY seen_at DESC, device LIMIT -1 OFFSET ?)",
-                (device, PENDING - 1),
+                " ORDER BY seen_at DESC, device LIMIT ? OFFSET ?)",
+                (device, _ALL, PENDING - 1),
             )
 
     def connected(self, device: str, public_key: bytes, link: PeerConnection, address: str | None = None) -> None:
@@ -210,6 +226,7 @@ class Peers:
         """
         shown = json.dumps(asdict(link))
         with self._store.writing() as db:
+            self._linked(db, device)
             db.execute(
                 "UPDATE peers SET public_key = ?, connected = ?, seen_at = ?, seen_event = ?, error = NULL,"
                 " error_at = NULL WHERE device = ?",
@@ -223,16 +240,24 @@ class Peers:
     def disconnected(self, device: str) -> None:
         """Note that the device is no longer connected."""
         with self._store.writing() as db:
-            db.execute(
-                "UPDATE peers SET connected = NULL, seen_at = ?, seen_event = ?"
-                " WHERE device = ? AND connected IS NOT NULL",
-                (self._store.now_ms(), _next_event(db), device),
-            )
+            if self._unlinked(db, device):
+                db.execute(
+                    "UPDATE peers SET connected = NULL, seen_at = ?, seen_event = ?"
+                    " WHERE device = ? AND connected IS NOT NULL",
+                    (self._store.now_ms(), _next_event(db), device),
+                )
 
     def all_disconnected(self) -> None:
         """Note that no device is connected: the process that ran the network before may have crashed."""
         with self._store.writing() as db:
             db.execute("UPDATE peers SET connected = NULL WHERE connected IS NOT NULL")
+
+    def _linked(self, db: SqlConnection, device: str) -> None:
+        """Note whose connection it is, where several processes run the network."""
+
+    def _unlinked(self, db: SqlConnection, device: str) -> bool:
+        """Return whether no other process has a connection to the device."""
+        return True
 
     def failed(self, device: str, message: str) -> None:
         """Keep the last error with the device, a message for the user."""
@@ -287,17 +312,27 @@ class Peers:
             _remember(db, device, address)
 
 
-def _last_event(db: apsw.Connection) -> int:
+def all_peers(db: SqlConnection) -> list[Peer]:
+    """Return every known device in any state, in the order in which they became known."""
+    return [_peer(row) for row in db.execute(f"SELECT {_COLUMNS} FROM peers ORDER BY added_at, device")]
+
+
+def hubs(db: SqlConnection) -> dict[str, int | None]:
+    """Return the devices that have said that they are hubs, each with the days of its backups, or None."""
+    return {str(device): days for device, days in json.loads(str(meta.read(db, _HUBS) or "[]"))}
+
+
+def _last_event(db: SqlConnection) -> int:
     return int(meta.read(db, "sync_events") or 0)
 
 
-def _next_event(db: apsw.Connection) -> int:
+def _next_event(db: SqlConnection) -> int:
     event = _last_event(db) + 1
     meta.write(db, "sync_events", event)
     return event
 
 
-def _remember(db: apsw.Connection, device: str, address: str) -> None:
+def _remember(db: SqlConnection, device: str, address: str) -> None:
     stored = db.execute("SELECT addresses FROM peers WHERE device = ?", (device,)).get
     if stored is None:
         raise _unknown(device)
@@ -307,7 +342,7 @@ def _remember(db: apsw.Connection, device: str, address: str) -> None:
         db.execute("UPDATE peers SET addresses = ? WHERE device = ?", (newest, device))
 
 
-def _check_changed(db: apsw.Connection, device: str) -> None:
+def _check_changed(db: SqlConnection, device: str) -> None:
     if not db.changes():
         raise _unknown(device)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import apsw
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
-    from memcrdt.store.store import Store
+    from memcrdt.store.base import BaseStore
 
 
 class HeldRows(NamedTuple):
@@ -39,22 +39,26 @@ class Confirmations(NamedTuple):
 # A device that has scrubbed every forgotten memory of a shard has nothing to scrub in later rows.
 _HELD = """
 INSERT INTO receipts(device, shard, seq, scrubbed, at)
-SELECT :device, shard, :seq, iif(forgotten > 0, 0, :seq), :at FROM shards WHERE space = :space AND number = :number
-ON CONFLICT DO UPDATE SET at = excluded.at, seq = max(seq, excluded.seq), scrubbed = iif(
-  scrubbed >= (SELECT forgotten FROM shards s WHERE s.shard = receipts.shard), max(seq, excluded.seq), scrubbed)"""
+SELECT :device, shard, CAST(:seq AS BIGINT), CASE WHEN forgotten > 0 THEN 0 ELSE CAST(:seq AS BIGINT) END, :at
+FROM shards WHERE space = :space AND number = :number
+ON CONFLICT(device, shard) DO UPDATE SET
+  at = excluded.at,
+  seq = CASE WHEN receipts.seq > excluded.seq THEN receipts.seq ELSE excluded.seq END,
+  scrubbed = CASE WHEN receipts.scrubbed < (SELECT forgotten FROM shards s WHERE s.shard = receipts.shard)
+    THEN receipts.scrubbed WHEN receipts.seq > excluded.seq THEN receipts.seq ELSE excluded.seq END"""
 
 # If the receipt has become void in between, its seq is lower and nothing is updated.
 _SCRUBBED = """
-UPDATE receipts SET scrubbed = max(scrubbed, :seq)
+UPDATE receipts SET scrubbed = CASE WHEN scrubbed > :seq THEN scrubbed ELSE CAST(:seq AS BIGINT) END
 WHERE device = :device AND seq >= :seq
   AND shard = (SELECT shard FROM shards WHERE space = :space AND number = :number)"""
 
 _UNSCRUBBED = """
 SELECT s.number, r.seq FROM receipts r JOIN shards s USING(shard)
-WHERE r.device = ? AND s.space = ? AND r.scrubbed < min(r.seq, s.forgotten)"""
+WHERE r.device = ? AND s.space = ? AND r.scrubbed < r.seq AND r.scrubbed < s.forgotten"""
 
 
-def note(store: Store, device: str, space: int, rows: HeldRows) -> None:
+def note(store: BaseStore[SqlConnection], device: str, space: int, rows: HeldRows) -> None:
     """Record the confirmations of a device for a space (its local number).
 
     This does not wait for the disk. After a power cut, the device confirms again when the copies are compared.
@@ -65,18 +69,18 @@ def note(store: Store, device: str, space: int, rows: HeldRows) -> None:
             db.executemany(sql, [{**base, "number": number, "seq": seq} for number, seq in by_shard.items()])
 
 
-def unscrubbed(store: Store, device: str, space: int) -> dict[int, int]:
+def unscrubbed(store: BaseStore[SqlConnection], device: str, space: int) -> dict[int, int]:
     """Return the shards that the device has yet to confirm as scrubbed, each with the last row that it has received."""
     with store.reading() as db:
         return {int(number): int(seq) for number, seq in db.execute(_UNSCRUBBED, (device, space))}
 
 
-def void(db: apsw.Connection, device: str) -> None:
+def void(db: SqlConnection, device: str) -> None:
     """Delete all receipts of a device."""
     db.execute("DELETE FROM receipts WHERE device = ?", (device,))
 
 
-def void_space(db: apsw.Connection, space: int) -> None:
+def void_space(db: SqlConnection, space: int) -> None:
     """Delete all receipts for a space (its local number)."""
     db.execute("DELETE FROM receipts WHERE shard IN (SELECT shard FROM shards WHERE space = ?)", (space,))
 
@@ -93,13 +97,15 @@ WHERE seq > (SELECT min(seq) FROM short) AND EXISTS(
   SELECT 1 FROM homes JOIN short USING(shard) WHERE homes.space = c.space AND homes.id = c.id AND short.seq < c.seq)"""
 _GRAVES = "SELECT space, id, seq FROM graves"
 _BEHIND = _SHORT.format(said="seq", last="head", changed=f"SELECT space, id, seq FROM memories UNION ALL {_GRAVES}")
+_TO_FORGET = _SHORT.format(said="seq", last="forgotten", changed=_GRAVES)
 _TO_SCRUB = _SHORT.format(said="scrubbed", last="forgotten", changed=_GRAVES)
 
 _OF_MEMORIES = """
-SELECT shares.device, sum(EXISTS(
+SELECT shares.device, sum(CASE WHEN EXISTS(
   SELECT 1 FROM homes h JOIN shards s USING(shard)
   LEFT JOIN receipts r ON r.shard = h.shard AND r.device = shares.device
-  WHERE h.space = g.space AND h.id = g.id AND coalesce(r.scrubbed, 0) < min(g.seq, s.forgotten)))
+  WHERE h.space = g.space AND h.id = g.id AND coalesce(r.{said}, 0) < g.seq AND coalesce(r.{said}, 0) < s.forgotten
+) THEN 1 ELSE 0 END)
 FROM graves g JOIN shares USING(space) JOIN peers ON peers.device = shares.device
 WHERE peers.state = 'accepted' AND g.id IN (SELECT value FROM json_each(?))
 GROUP BY shares.device ORDER BY shares.device"""
@@ -112,17 +118,17 @@ SELECT 1 FROM homes JOIN shards USING(shard)
 WHERE to_scrub > 0 AND id IN (SELECT value FROM json_each(?))"""
 
 
-def behind(db: apsw.Connection, device: str) -> int:
+def behind(db: SqlConnection, device: str) -> int:
     """Return the number of memories changed or forgotten here that the device has yet to confirm."""
     return int(db.execute(_BEHIND, (device,)).get)
 
 
-def to_scrub(db: apsw.Connection, device: str) -> int:
+def to_scrub(db: SqlConnection, device: str) -> int:
     """Return the number of forgotten memories that the device has yet to confirm as scrubbed."""
     return int(db.execute(_TO_SCRUB, (device,)).get)
 
 
-def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
+def confirmations(db: SqlConnection, ids: Sequence[str]) -> Confirmations:
     """Return the devices that have scrubbed all of these memories, and the devices that have yet to confirm."""
     found = left_of(db, ids)
     return Confirmations(
@@ -131,21 +137,33 @@ def confirmations(db: apsw.Connection, ids: Sequence[str]) -> Confirmations:
     )
 
 
-def left_of(db: apsw.Connection, ids: Sequence[str]) -> dict[str, int]:
-    """Return how many of these forgotten memories each device that shares them has yet to confirm as scrubbed."""
-    return {str(device): int(left) for device, left in db.execute(_OF_MEMORIES, (json.dumps(ids),))}
+def left_of(db: SqlConnection, ids: Sequence[str], said: Literal["seq", "scrubbed"] = "scrubbed") -> dict[str, int]:
+    """Return how many of these forgotten memories each device that shares them has yet to confirm.
+
+    Args:
+        db: The database.
+        ids: The memories.
+        said: `scrubbed` for the confirmation that no byte is left, `seq` for the one that they are forgotten.
+    """
+    sql = _OF_MEMORIES.format(said=said)
+    return {str(device): int(left) for device, left in db.execute(sql, (json.dumps(ids),))}
 
 
-def left_of_all(db: apsw.Connection) -> dict[str, int]:
+def left_of_all(db: SqlConnection) -> dict[str, int]:
     """Return how many forgotten memories each accepted device that shares a space has yet to confirm as scrubbed."""
     return {str(device): to_scrub(db, device) for (device,) in list(db.execute(_SHARING))}
 
 
-def is_any_pending(db: apsw.Connection) -> bool:
+def to_forget(db: SqlConnection, device: str) -> int:
+    """Return the number of forgotten memories that the device has yet to confirm as forgotten, scrubbed or not."""
+    return int(db.execute(_TO_FORGET, (device,)).get)
+
+
+def is_any_pending(db: SqlConnection) -> bool:
     """Return whether bytes of any forgotten memory may be left in our own file."""
     return db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 LIMIT 1").get is not None
 
 
-def is_pending(db: apsw.Connection, ids: Sequence[str]) -> bool:
+def is_pending(db: SqlConnection, ids: Sequence[str]) -> bool:
     """Return whether bytes of these forgotten memories may be left in our own file."""
     return db.execute(_PENDING, (json.dumps(ids),)).get is not None

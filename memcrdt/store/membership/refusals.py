@@ -11,13 +11,12 @@ from __future__ import annotations
 import json
 from typing import Final, NamedTuple
 
-import apsw
-
 from memcrdt.model.device_ids import shown
 from memcrdt.store import alarms, meta
 from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.membership.shares import COME_BACK
 from memcrdt.store.membership.statement_store import known_members, revocations
+from memcrdt.store.sql import SqlConnection
 
 _KEY: Final = "refusals"
 
@@ -43,21 +42,21 @@ class Revocation(NamedTuple):
     at: int
 
 
-def note_refusal(db: apsw.Connection, peer: str, by: str, now_ms: int) -> None:
+def note_refusal(db: SqlConnection, peer: str, by: str, now_ms: int) -> None:
     """Note that a peer refused this device because the device `by` revoked it."""
     known = _refusals(db)
     if peer not in known or known[peer].by != by:
         _write(db, {**known, peer: Refusal(by, _own(db), now_ms)})
 
 
-def drop_refusal(db: apsw.Connection, peer: str) -> None:
+def drop_refusal(db: SqlConnection, peer: str) -> None:
     """Forget the refusal by a peer, if there is one."""
     known = _refusals(db)
     if known.pop(peer, None):
         _write(db, known)
 
 
-def revocation(db: apsw.Connection, space: int) -> Revocation | None:
+def revocation(db: SqlConnection, space: int) -> Revocation | None:
     """Return who revoked this device from a space (its local number): by the statements, or by the refusals. Or None.
 
     A refusal counts for every member if a member that may write made or confirmed the revocation. Members that only
@@ -75,7 +74,7 @@ def revocation(db: apsw.Connection, space: int) -> Revocation | None:
     return None
 
 
-def revoked_alarms(db: apsw.Connection) -> list[StoreAlarm]:
+def revoked_alarms(db: SqlConnection) -> list[StoreAlarm]:
     """Return one alarm for each device that revoked this device. It names the affected spaces."""
     since: dict[str, int] = {}
     for refusal in sorted(_refusals(db).values(), key=lambda each: each.at):
@@ -88,27 +87,27 @@ def revoked_alarms(db: apsw.Connection) -> list[StoreAlarm]:
     return [_alarm(db, by, lost.get(by, []), at) for by, at in since.items()]
 
 
-def name_of(db: apsw.Connection, device: str) -> str:
+def name_of(db: SqlConnection, device: str) -> str:
     """Return the name of a device on this machine, or its id if it has none."""
     return str(db.execute("SELECT name FROM peers WHERE device = ?", (device,)).get or shown(device))
 
 
-def _alarm(db: apsw.Connection, by: str, spaces: list[str], at: int) -> StoreAlarm:
+def _alarm(db: SqlConnection, by: str, spaces: list[str], at: int) -> StoreAlarm:
     names = f" from {', '.join(map(repr, spaces))}" if spaces else ""
     stays = "; until then, changes there stay here" if spaces else ""
     text = f"this device was revoked{names} by {name_of(db, by)}; {COME_BACK}{stays}"
     return alarms.alarm(at, text, "revoked", _own(db), by, at, spaces)
 
 
-def _own(db: apsw.Connection) -> str:
+def _own(db: SqlConnection) -> str:
     return str(meta.read(db, "device"))
 
 
-def _refusals(db: apsw.Connection) -> dict[str, Refusal]:
+def _refusals(db: SqlConnection) -> dict[str, Refusal]:
     own = _own(db)
     stored = json.loads(str(meta.read(db, _KEY) or "{}"))
     return {peer: refusal for peer, row in stored.items() if (refusal := Refusal(*row)).own == own}
 
 
-def _write(db: apsw.Connection, refusals: dict[str, Refusal]) -> None:
+def _write(db: SqlConnection, refusals: dict[str, Refusal]) -> None:
     meta.write(db, _KEY, json.dumps(refusals))

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-import apsw
-
-from memcrdt.store.membership import receipts
+from memcrdt.store.membership import receipts, relays
 from memcrdt.store.membership.statement_store import known_members, revoked_by
 from memcrdt.store.spaces import Genesis
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.model.membership import Membership
@@ -32,17 +31,17 @@ _WRITTEN: Final = (
 )
 
 
-def revoked_here(db: apsw.Connection) -> list[str]:
+def revoked_here(db: SqlConnection) -> list[str]:
     """Return the revoked devices."""
     return [str(device) for (device,) in db.execute("SELECT device FROM peers WHERE state = 'revoked' ORDER BY device")]
 
 
-def withdrawn(db: apsw.Connection, space: int) -> set[str]:
+def withdrawn(db: SqlConnection, space: int) -> set[str]:
     """Return the devices that the user has removed from the space and no statement revokes yet."""
     return {str(device) for (device,) in db.execute("SELECT device FROM withdrawn WHERE space = ?", (space,))}
 
 
-def revoke_if_alone(db: apsw.Connection, device: str) -> None:
+def revoke_if_alone(db: SqlConnection, device: str) -> None:
     """Revoke the device if no space is shared with it any more."""
     db.execute(
         "UPDATE peers SET state = 'revoked', connected = NULL WHERE device = ?1 AND state <> 'revoked'"
@@ -51,7 +50,7 @@ def revoke_if_alone(db: apsw.Connection, device: str) -> None:
     )
 
 
-def shares_due(db: apsw.Connection, space: int, own: str, known: Membership) -> dict[str, bool]:
+def shares_due(db: SqlConnection, space: int, own: str, known: Membership) -> dict[str, bool]:
     """Return the devices that are to share a space, and whether each may only read.
 
     A device that may only read lets nobody in. Its own decisions count only until it hears that it is a member.
@@ -71,12 +70,12 @@ def shares_due(db: apsw.Connection, space: int, own: str, known: Membership) -> 
     return {device: due[device] for device in due.keys() & accepted - known.revoked - withdrawn(db, space)}
 
 
-def shared_with(db: apsw.Connection, space: int) -> dict[str, bool]:
+def shared_with(db: SqlConnection, space: int) -> dict[str, bool]:
     """Return the devices that share a space (its local number), and whether each may only read."""
     return {str(device): bool(read_only) for device, read_only in db.execute(_SHARED_WITH, (space,))}
 
 
-def derive(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
+def derive(db: SqlConnection, space: int, own: str, now_ms: int) -> None:
     """Update the shares of a space, and the peers, from the statements and from the user's decisions.
 
     Args:
@@ -87,6 +86,7 @@ def derive(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
     """
     known = known_members(db, space)
     _forget_decisions(db, space, own, known)
+    relays.forget_decisions(db, space)
     members = known.members.keys() - {own} - withdrawn(db, space)
     unknown = [device for device in members if not _is_known(db, device)]
     names = [(device, known.members[device].name or None, now_ms) for device in unknown]
@@ -102,14 +102,14 @@ def derive(db: apsw.Connection, space: int, own: str, now_ms: int) -> None:
         db.execute("UPDATE spaces SET read_only = ?1 WHERE space = ?2 AND read_only <> ?1", (read_only, space))
 
 
-def _forget_decisions(db: apsw.Connection, space: int, own: str, known: Membership) -> None:
+def _forget_decisions(db: SqlConnection, space: int, own: str, known: Membership) -> None:
     """Delete the user's decisions that statements have settled for good."""
     settled = known.revoked - known.contested | revoked_by(db, space, own)
     db.executemany("DELETE FROM withdrawn WHERE space = ? AND device = ?", [(space, each) for each in settled])
     db.executemany("DELETE FROM invited WHERE space = ? AND device = ?", [(space, each) for each in known.revoked])
 
 
-def _replace(db: apsw.Connection, space: int, due: Mapping[str, bool]) -> set[str]:
+def _replace(db: SqlConnection, space: int, due: Mapping[str, bool]) -> set[str]:
     """Replace the shares of a space. Return the devices that no longer share it."""
     shared = shared_with(db, space)
     gone = shared.keys() - due.keys()
@@ -119,7 +119,7 @@ def _replace(db: apsw.Connection, space: int, due: Mapping[str, bool]) -> set[st
     return gone
 
 
-def _is_known(db: apsw.Connection, device: str) -> bool:
+def _is_known(db: SqlConnection, device: str) -> bool:
     """Return whether the device is revoked, or accepted with a name."""
     sql = "SELECT 1 FROM peers WHERE device = ? AND (state = 'revoked' OR state = 'accepted' AND name IS NOT NULL)"
     return db.execute(sql, (device,)).get is not None
@@ -129,31 +129,35 @@ _INVITED: Final = "SELECT device, read_only FROM invited WHERE space = ?"
 _SHARED_WITH: Final = "SELECT device, read_only FROM shares WHERE space = ?"
 _ACCEPT: Final = (
     "INSERT INTO peers(device, name, state, added_at, derived) VALUES(?, ?, 'accepted', ?, 1)"
-    " ON CONFLICT(device) DO UPDATE SET derived = max(derived, state = 'pending'), state = 'accepted',"
-    " name = ifnull(name, excluded.name) WHERE state <> 'revoked'"
+    " ON CONFLICT(device) DO UPDATE SET derived = CASE peers.state WHEN 'pending' THEN 1 ELSE peers.derived END,"
+    " state = 'accepted', name = coalesce(peers.name, excluded.name) WHERE peers.state <> 'revoked'"
 )
 _SHARE: Final = (
     "INSERT INTO shares(space, device, read_only) VALUES(?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET read_only = excluded.read_only"
+    " ON CONFLICT(space, device) DO UPDATE SET read_only = excluded.read_only"
 )
 _FORGET_IF_ALONE: Final = (
-    "DELETE FROM peers WHERE device = ?1 AND derived AND state = 'accepted'"
+    "DELETE FROM peers WHERE device = ?1 AND derived = 1 AND state = 'accepted'"
     " AND NOT EXISTS(SELECT 1 FROM shares WHERE device = ?1)"
 )
 
 
-def is_shared(db: apsw.Connection, space: int) -> bool:
+def is_shared(db: SqlConnection, space: int) -> bool:
     """Return whether the space (its local number) is shared with any device."""
     return db.execute("SELECT 1 FROM shares WHERE space = ?", (space,)).get is not None
 
 
-def has_written(db: apsw.Connection, space: int, device: str) -> bool:
+def has_written(db: SqlConnection, space: int, device: str) -> bool:
     """Return whether the device has added or forgotten a memory in the space (its local number)."""
     return db.execute(_WRITTEN, (space, device)).get is not None
 
 
-def replace_genesis(db: apsw.Connection, space: int, genesis: Genesis) -> None:
-    """Give a space (its local number) another id. Statements and receipts under the old id become void."""
+def replace_genesis(db: SqlConnection, space: int, genesis: Genesis, own: str) -> None:
+    """Give a space (its local number) another id. Statements and receipts under the old id become void.
+
+    The relays that this device has listed itself are listed again under the new id.
+    """
+    relays.decide_again(db, space, own)
     for table in ("members", "withdrawn"):
         db.execute(f"DELETE FROM {table} WHERE space = ?", (space,))
     receipts.void_space(db, space)

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-import apsw
-
 from memcrdt.errors import InputError, NotFoundError, ReadOnlyError
 from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
@@ -15,10 +13,11 @@ from memcrdt.store.membership.refusals import name_of, revocation
 from memcrdt.store.membership.shares import NO_INVITATION, revoke_if_alone, revoked_here, shared_with, withdrawn
 from memcrdt.store.membership.statement_store import creator_of, known_members, revoked_by
 from memcrdt.store.spaces import LOCAL, is_read_only, shareable_space_number, space_name, space_number
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
+    from memcrdt.store.base import BaseStore
     from memcrdt.store.reading import Readable
-    from memcrdt.store.store import Store
 
 Rights = Literal["read", "read and write"]
 
@@ -27,7 +26,15 @@ _RIGHTS: Final[tuple[Rights, Rights]] = ("read and write", "read")  # by read_on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceMember(Record):
-    """A device that shares a space, or was revoked from it and has no rights. `ours` is whether it is this device."""
+    """A device that shares a space, or was revoked from it.
+
+    Attributes:
+        device: The device id.
+        name: The local name of the device; None if it has none here.
+        rights: `read` or `read and write`; None for a revoked device.
+        state: `member` or `revoked`.
+        ours: Whether it is this device.
+    """
 
     device: str
     name: str | None
@@ -52,7 +59,7 @@ class Audience:
     revoked_by: str | None
 
 
-def audience(store: Store, space: int) -> Audience:
+def audience(store: BaseStore[SqlConnection], space: int) -> Audience:
     """Return the audience of a space (its local number)."""
     with store.reading() as db:
         found = revocation(db, space)
@@ -78,28 +85,28 @@ _HAS_MEMBERS: Final = """
 SELECT EXISTS(SELECT 1 FROM shares WHERE space = ?1) OR EXISTS(SELECT 1 FROM members WHERE space = ?1)"""
 
 
-def spaces_shared_with(db: apsw.Connection, device: str) -> list[tuple[str, str]]:
+def spaces_shared_with(db: SqlConnection, device: str) -> list[tuple[str, str]]:
     """Return the id and name of each space that is shared with an accepted device, ordered by id."""
     return [(str(space), str(name)) for space, name in db.execute(_SHARED_WITH, (device, LOCAL))]
 
 
-def devices_sharing(db: apsw.Connection, space: str) -> frozenset[str]:
+def devices_sharing(db: SqlConnection, space: str) -> frozenset[str]:
     """Return the accepted devices that share the space with the id `space`."""
     return frozenset(device for (device,) in db.execute(_DEVICES, (space, LOCAL)))
 
 
-def rights_of(db: apsw.Connection, space: int, device: str) -> Rights | None:
+def rights_of(db: SqlConnection, space: int, device: str) -> Rights | None:
     """Return the rights of another device in a space (its local number); None if it does not share the space."""
     read_only: int | None = db.execute(_READ_ONLY, (space, device)).get
     return None if read_only is None else _RIGHTS[bool(read_only)]
 
 
-def has_members(db: apsw.Connection, space: int) -> bool:
+def has_members(db: SqlConnection, space: int) -> bool:
     """Return whether the space (its local number) is or was shared with other devices."""
     return bool(db.execute(_HAS_MEMBERS, (space,)).get)
 
 
-def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> None:
+def check_may_invite(db: SqlConnection, names: Iterable[str], device: str) -> None:
     """Check that this device may invite another device into these spaces.
 
     Raises:
@@ -113,7 +120,7 @@ def check_may_invite(db: apsw.Connection, names: Iterable[str], device: str) -> 
             raise ReadOnlyError(NO_INVITATION.format(name=name))
 
 
-def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> None:
+def share(db: SqlConnection, space: int, device: str, *, read_only: bool) -> None:
     """Share a space (its local number) with an accepted device. A device that already shares it keeps its rights.
 
     Raises:
@@ -126,7 +133,7 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
         )
     db.execute("DELETE FROM withdrawn WHERE space = ? AND device = ?", (space, device))
     for table in ("invited", "shares"):
-        sql = f"INSERT OR IGNORE INTO {table}(space, device, read_only) VALUES(?, ?, ?)"
+        sql = f"INSERT INTO {table}(space, device, read_only) VALUES(?, ?, ?) ON CONFLICT DO NOTHING"
         db.execute(sql, (space, device, read_only))
     if read_only and not shared_with(db, space)[device]:
         name = space_name(db, space)
@@ -136,7 +143,7 @@ def share(db: apsw.Connection, space: int, device: str, *, read_only: bool) -> N
         )
 
 
-def invite(store: Store, name: str, device: str) -> None:
+def invite(store: BaseStore[SqlConnection], name: str, device: str) -> None:
     """Share a space with an accepted device, with write access. Raises InputError, NotFoundError, ReadOnlyError."""
     _check_other(store, name, device)
     with store.writing() as db:
@@ -152,7 +159,7 @@ def invite(store: Store, name: str, device: str) -> None:
         share(db, shareable_space_number(db, name), device, read_only=False)
 
 
-def revoke(store: Store, name: str, device: str) -> None:
+def revoke(store: BaseStore[SqlConnection], name: str, device: str) -> None:
     """Remove a device from a space. Revoke it entirely if no other space is shared with it.
 
     A second call does nothing.
@@ -177,13 +184,13 @@ def revoke(store: Store, name: str, device: str) -> None:
                 f"the device {shown(device)} does not share the space {name!r}; `memcrdt space members {name}`"
                 " lists the devices that do"
             )
-        db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
+        db.execute("INSERT INTO withdrawn(space, device) VALUES(?, ?) ON CONFLICT DO NOTHING", (space, device))
         for table in ("shares", "invited"):
             db.execute(f"DELETE FROM {table} WHERE space = ? AND device = ?", (space, device))
         revoke_if_alone(db, device)
 
 
-def confirm_revocations(db: apsw.Connection, own: str, device: str) -> None:
+def confirm_revocations(db: SqlConnection, own: str, device: str) -> None:
     """Decide to revoke the device from the spaces from which only devices that depend on it have revoked it.
 
     Args:
@@ -193,7 +200,7 @@ def confirm_revocations(db: apsw.Connection, own: str, device: str) -> None:
     """
     for (space,) in list(db.execute("SELECT space FROM spaces")):
         if device in known_members(db, space).contested - revoked_by(db, space, own):
-            db.execute("INSERT OR IGNORE INTO withdrawn(space, device) VALUES(?, ?)", (space, device))
+            db.execute("INSERT INTO withdrawn(space, device) VALUES(?, ?) ON CONFLICT DO NOTHING", (space, device))
 
 
 def members(store: Readable, name: str) -> list[SpaceMember]:
@@ -225,6 +232,6 @@ def members(store: Readable, name: str) -> list[SpaceMember]:
     ]
 
 
-def _check_other(store: Store, name: str, device: str) -> None:
+def _check_other(store: BaseStore[SqlConnection], name: str, device: str) -> None:
     if device == store.device:
         raise InputError(f"that is this device's own id; to leave the space, run: memcrdt space leave {name}")

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import apsw
-
 from memcrdt.errors import RemoteProtocolError
+from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
     from memcrdt.model.membership import Membership
@@ -35,32 +34,37 @@ def _derived(creator: str, statements: tuple[bytes, ...]) -> Membership:
     return membership(creator, [_stored(data) for data in statements])
 
 
-def packed(db: apsw.Connection, space: int) -> list[bytes]:
+def packed(db: SqlConnection, space: int) -> list[bytes]:
     """Return all statements of a space (its local number), packed for sending."""
     return [bytes(data) for (data,) in db.execute(_OF_SPACE, (space,))]
 
 
-def statements_of(db: apsw.Connection, space: int) -> list[Statement]:
+def statements_of(db: SqlConnection, space: int) -> list[Statement]:
     """Return all statements of a space (its local number)."""
     return [_stored(data) for data in packed(db, space)]
 
 
-def revocations(db: apsw.Connection, space: int, device: str) -> list[Statement]:
+def statement_ids(db: SqlConnection, space: int) -> frozenset[bytes]:
+    """Return the ids of all statements of a space (its local number)."""
+    return frozenset(bytes(each) for (each,) in db.execute("SELECT id FROM members WHERE space = ?", (space,)))
+
+
+def revocations(db: SqlConnection, space: int, device: str) -> list[Statement]:
     """Return the statements that revoke the device from the space."""
     return [each for each in statements_of(db, space) if (each.claim.kind, each.claim.device) == ("revoke", device)]
 
 
-def revoked_by(db: apsw.Connection, space: int, signer: str) -> set[str]:
+def revoked_by(db: SqlConnection, space: int, signer: str) -> set[str]:
     """Return the devices that the signer has revoked from the space (its local number)."""
     return {each.claim.device for each in statements_of(db, space) if (each.claim.kind, each.by) == ("revoke", signer)}
 
 
-def known_members(db: apsw.Connection, space: int) -> Membership:
+def known_members(db: SqlConnection, space: int) -> Membership:
     """Return the members of a space (its local number) by its signed statements."""
     return _derived(creator_of(db, space), tuple(packed(db, space)))
 
 
-def creator_of(db: apsw.Connection, space: int) -> str:
+def creator_of(db: SqlConnection, space: int) -> str:
     """Return the id of the device that created the space (its local number)."""
     return str(db.execute("SELECT creator FROM spaces WHERE space = ?", (space,)).get)
 
@@ -87,7 +91,7 @@ def checked(data: bytes, space: str) -> Statement:
     return statement
 
 
-def add_statements(db: apsw.Connection, space: int, statements: Iterable[Statement]) -> bool:
+def add_statements(db: SqlConnection, space: int, statements: Iterable[Statement]) -> bool:
     """Add the statements that have an effect. In a full roll they may displace others. Return whether it changed."""
     from memcrdt.model.roll import retained
 
@@ -105,7 +109,7 @@ def add_statements(db: apsw.Connection, space: int, statements: Iterable[Stateme
     return bool(displaced or added)
 
 
-def adds_to_keep(db: apsw.Connection, space: int, device: str) -> list[bytes]:
+def adds_to_keep(db: SqlConnection, space: int, device: str) -> list[bytes]:
     """Return the ids of the adds by the device that its revocation keeps: those that stand, of devices that we know.
 
     If there are too many, the devices with which we had contact come first.
@@ -118,6 +122,6 @@ def adds_to_keep(db: apsw.Connection, space: int, device: str) -> list[bytes]:
     return [each.id for each in sorted(adds, key=lambda add: (add.claim.device not in met, add.id))][:KEPT]
 
 
-def names_claimed(db: apsw.Connection, space: int, device: str) -> set[str]:
+def names_claimed(db: SqlConnection, space: int, device: str) -> set[str]:
     """Return the names that a device has given itself."""
     return {each.claim.name for each in statements_of(db, space) if each.by == each.claim.device == device}

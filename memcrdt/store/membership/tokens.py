@@ -1,4 +1,4 @@
-"""Tokens: the rights of stock Yjs clients. The store keeps only the hash of each secret."""
+"""Tokens: the rights of clients without a device key. The store keeps only the hash of each secret."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import apsw
-
 from memcrdt.errors import InputError, NotFoundError
+from memcrdt.model.rights import USUAL, Right, check_rights
 from memcrdt.model.scopes import PERSONAL
+from memcrdt.store.base import BaseStore
 from memcrdt.store.spaces import shareable_space_number
-from memcrdt.store.store import Store
+from memcrdt.store.sql import SqlConnection
 
 SECRET_BYTES: Final = 32
 TOKENS: Final = 256  # the secret of a client is compared with every token
@@ -32,16 +32,21 @@ class StoredToken:
 
     name: str
     spaces: tuple[str, ...]
-    read_only: bool
+    rights: tuple[Right, ...]
     origins: tuple[str, ...]
     created_at: int
     hash: bytes = field(repr=False)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether its Yjs clients may only read. A Yjs client that writes can also forget."""
+        return not {"write", "forget"} <= {*self.rights}
 
 
 class TokenTable:
     """The tokens of one store. Every change is durable when its method returns."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: BaseStore[SqlConnection]) -> None:
         self._store = store
 
     def create(
@@ -49,7 +54,7 @@ class TokenTable:
         name: str,
         *,
         spaces: Iterable[str] = (PERSONAL,),
-        read_only: bool = False,
+        rights: Iterable[Right] = USUAL,
         origins: Iterable[str] = (),
     ) -> str:
         """Make a token and return its secret: 64 hexadecimal digits, which cannot be shown again.
@@ -57,20 +62,20 @@ class TokenTable:
         Args:
             name: The name of the token.
             spaces: The names of the spaces it opens.
-            read_only: Its clients may only read.
+            rights: What its clients may do. They may always read.
             origins: The web origins whose pages may use it.
 
         Raises:
-            InputError: The name is taken or malformed, an origin is malformed, or a space is `local`.
+            InputError: The name is taken or malformed, a right or an origin is malformed, or a space is `local`.
             NotFoundError: There is no such space.
         """
-        allowed = _check(name, origins)
+        allowed, granted = _check(name, origins), check_rights(rights)
         secret = secrets.token_hex(SECRET_BYTES)
         with self._store.writing() as db:
             _check_room(db, name)
             db.execute(
-                "INSERT INTO tokens(name, hash, read_only, origins, created_at) VALUES(?, ?, ?, ?, ?)",
-                (name, _hash(secret), read_only, json.dumps(allowed), self._store.now_ms()),
+                "INSERT INTO tokens(name, hash, rights, origins, created_at) VALUES(?, ?, ?, ?, ?)",
+                (name, _hash(secret), json.dumps(granted), json.dumps(allowed), self._store.now_ms()),
             )
             for number in {shareable_space_number(db, space) for space in spaces}:
                 db.execute("INSERT INTO token_spaces(name, space) VALUES(?, ?)", (name, number))
@@ -86,7 +91,7 @@ class TokenTable:
         with self._store.writing() as db:
             db.execute("DELETE FROM tokens WHERE name = ?", (name,))
             if not db.changes():
-                raise NotFoundError(f"there is no token called {name!r}; `memcrdt token list` shows the tokens")
+                raise NotFoundError(f"there is no token called {name!r}; `token list` shows the tokens")
 
     def find(self, secret: str) -> StoredToken | None:
         """Return the token with this secret, or None."""
@@ -110,7 +115,7 @@ def find_by_secret(tokens: Iterable[StoredToken], secret: str) -> StoredToken | 
 
 
 _TOKENS = """
-SELECT t.name, t.hash, t.read_only, t.origins, t.created_at,
+SELECT t.name, t.hash, t.rights, t.origins, t.created_at,
   (SELECT json_group_array(s.name ORDER BY s.space) FROM token_spaces JOIN spaces s USING(space)
    WHERE token_spaces.name = t.name)
 FROM tokens t ORDER BY t.name"""
@@ -130,7 +135,7 @@ def _check(name: str, origins: Iterable[str]) -> list[str]:
     return allowed
 
 
-def _check_room(db: apsw.Connection, name: str) -> None:
+def _check_room(db: SqlConnection, name: str) -> None:
     if db.execute("SELECT 1 FROM tokens WHERE name = ?", (name,)).get is not None:
         raise InputError(f"there already is a token called {name!r}; revoke it first, or choose another name")
     if db.execute("SELECT count(*) FROM tokens").get >= TOKENS:
@@ -142,11 +147,11 @@ def _hash(secret: str) -> bytes:
 
 
 def _token(row: tuple[Any, ...]) -> StoredToken:
-    name, digest, read_only, origins, created_at, spaces = row
+    name, digest, rights, origins, created_at, spaces = row
     return StoredToken(
         name=name,
         spaces=tuple(json.loads(spaces)),
-        read_only=bool(read_only),
+        rights=check_rights(json.loads(rights)),
         origins=tuple(json.loads(origins)),
         created_at=created_at,
         hash=digest,

@@ -17,9 +17,8 @@ from memcrdt.store.spaces import is_read_only
 from memcrdt.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    import apsw
-
-    from memcrdt.store.store import Store
+    from memcrdt.store.base import BaseStore
+    from memcrdt.store.sql import SqlConnection
 
 
 T = TypeVar("T")
@@ -34,7 +33,7 @@ class DamagedRow(NamedTuple):
     reason: str
 
 
-def damaged_rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
+def damaged_rows(db: SqlConnection, shard: int) -> list[DamagedRow]:
     """Return the damaged rows of a shard (its local number)."""
     written: list[tuple[log.RowKind, int, bytes, bytes]] = [
         ("snapshot", *found)
@@ -48,7 +47,7 @@ def damaged_rows(db: apsw.Connection, shard: int) -> list[DamagedRow]:
     return [DamagedRow(kind, shard, seq, reason) for kind, seq, reason in found if reason]
 
 
-def mending(store: Store, work: Callable[[], T]) -> T:
+def mending(store: BaseStore[SqlConnection], work: Callable[[], T]) -> T:
     """Do the work. If damaged rows prevent it, set them aside and repeat. Raises CorruptError if that fails."""
     while True:
         try:
@@ -58,7 +57,7 @@ def mending(store: Store, work: Callable[[], T]) -> T:
                 raise
 
 
-def repair_shard(store: Store, shard: int) -> str | None:
+def repair_shard(store: BaseStore[SqlConnection], shard: int) -> str | None:
     """Set the damaged rows of a shard aside, resume without them, and raise an alarm, all in one transaction.
 
     With two transactions, an update from another device could make the shard whole in between, before memories that
@@ -76,7 +75,7 @@ def repair_shard(store: Store, shard: int) -> str | None:
     return found
 
 
-def set_aside(store: Store, shard: int) -> str | None:
+def set_aside(store: BaseStore[SqlConnection], shard: int) -> str | None:
     """Set the damaged rows of a shard aside.
 
     The shard counts as damaged until `resume`, or until other devices have sent the missing rows. The store takes a new
@@ -89,7 +88,7 @@ def set_aside(store: Store, shard: int) -> str | None:
         return _set_aside(store, db, documents, shard)
 
 
-def resume(store: Store, shard: int) -> str:
+def resume(store: BaseStore[SqlConnection], shard: int) -> str:
     """Resume work with the rest of a damaged shard.
 
     Lost content is restored from the views, unless this device may only read the space: other devices would refuse its
@@ -104,7 +103,8 @@ def resume(store: Store, shard: int) -> str:
     return done
 
 
-def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: int) -> str | None:
+def _set_aside(store: BaseStore[SqlConnection], db: SqlConnection, documents: Documents, shard: int) -> str | None:
+    log.lock_shard(db, shard)
     bad = damaged_rows(db, shard)
     for each in bad:
         log.set_aside(db, shard, each.seq, each.kind, store.now_ms())
@@ -112,11 +112,11 @@ def _set_aside(store: Store, db: apsw.Connection, documents: Documents, shard: i
     if not bad and not _lacks_rows(db, documents, shard):
         return None
     db.execute("UPDATE shards SET damaged = 1 WHERE shard = ?", (shard,))
-    meta.renew_client_id(db, store.boot, store.options.random)
+    store.give_up_client(db)
     return f"{len(bad)} damaged rows of shard {shard}" if bad else f"missing rows of shard {shard}"
 
 
-def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
+def _lacks_rows(db: SqlConnection, documents: Documents, shard: int) -> bool:
     try:
         documents.current(db, log.shard_row(db, shard))
     except SpoiledError:
@@ -124,9 +124,11 @@ def _lacks_rows(db: apsw.Connection, documents: Documents, shard: int) -> bool:
     return False
 
 
-def _resume(store: Store, db: apsw.Connection, documents: Documents, shard: int, *, indexed: bool) -> str:
+def _resume(
+    store: BaseStore[SqlConnection], db: SqlConnection, documents: Documents, shard: int, *, indexed: bool
+) -> str:
     documents.use_client(meta.yielding_client_id(store.options.random))  # other devices may have more than the views
-    row = log.shard_row(db, shard)
+    row = log.lock_shard(db, shard)
     document = documents.current(db, row)
     may_write, waiting = not is_read_only(db, row.space), len(document.waiting)
     row = log.counted(row, document.live)._replace(damaged=bool(waiting) or not may_write)

@@ -171,7 +171,9 @@ def _index_problems(store: Store) -> Iterator[str]:
 
 _INDEXED: Final = {
     "words": "SELECT term, doc FROM vocabulary",
-    "memories": "SELECT passage / 256 FROM vectors UNION SELECT memory FROM waiting",
+    # The second model comes later, and not to every store.
+    "memories": "SELECT passage / 256 FROM vectors JOIN models USING(model) WHERE NOT second UNION "
+    "SELECT memory FROM waiting JOIN models USING(model) WHERE NOT second",
 }
 
 
@@ -191,14 +193,14 @@ def is_alone(store: Store) -> bool:
 
 def _resume_all(store: Store) -> Iterator[str]:
     with store.reading() as db:
-        shards = log.shard_numbers(db, "damaged")
+        shards = log.shard_numbers(db, "damaged = 1")
     for shard in shards:
         yield damage.resume(store, shard)
 
 
 def _give_up(store: Store) -> Iterator[str]:
     with store.reading() as db:
-        shards = log.shard_numbers(db, "damaged")
+        shards = log.shard_numbers(db, "damaged = 1")
     for shard in shards:
         with store.writing_documents() as (db, documents):
             document = documents.current(db, log.shard_row(db, shard))

@@ -155,7 +155,7 @@ def pages(db: apsw.Connection) -> Iterator[list[IndexRow]]:
 
 
 def _state(db: apsw.Connection, documents: Documents, row: ShardRow, memory_id: str) -> State:
-    shards = {row.shard, *views.homes_of(db, row.space, memory_id)}
+    shards = {row.shard, *views.homes_of(db, row.space, [memory_id])[memory_id]}
     homes = sorted((log.shard_row(db, shard) for shard in shards), key=lambda home: home.number)
     parts = (documents.current(db, home).live.registers(memory_id) for home in homes)
     return project(memory_id, [part for part in parts if part])

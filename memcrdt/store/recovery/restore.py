@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 # Every table of a store belongs to one of these groups, or is `meta` or `spaces`.
 LOG: Final = ("shards", "updates", "snapshots")
 VIEWS: Final = ("homes", "memories", "revisions", "tags", "metadata", "links", "graves")
-OF_NOW: Final = ("peers", "shares", "members", "invited", "withdrawn", "tokens", "token_spaces", "quarantine")
+OF_NOW: Final = (
+    *("peers", "shares", "members", "invited", "withdrawn", "relay_decisions", "tokens", "token_spaces", "quarantine"),
+)
 VOID: Final = ("receipts", "damaged")  # they are about rows of the log that was here
 INDEXES: Final = ("models", "indexed", "vectors", "codes", "waiting")
 

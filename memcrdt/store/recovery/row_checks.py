@@ -175,15 +175,16 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
     "members": {"space": _KEY, "id": _blob(16), "statement": _blob(limits.MIB)},
     "invited": {"space": _KEY, "device": _ID, "read_only": _FLAG},
     "withdrawn": {"space": _KEY, "device": _ID},
+    "relay_decisions": {"space": _KEY, "relay": _ID, "listed": _FLAG},
     "tokens": {
         "name": _ID,
         "hash": _blob(32),
-        "read_only": _FLAG,
         "origins": _list_of_strings,
         "created_at": _TIME,
+        "rights": _list_of_strings,
     },
     "token_spaces": {"name": _ID, "space": _KEY},
-    "models": {"model": _KEY, "name": _string(limits.MIB), "state": _string(8)},
+    "models": {"model": _KEY, "name": _string(limits.MIB), "state": _string(8), "second": _FLAG},
     "homes": {"space": _KEY, "id": _ID, "shard": _KEY},
     "memories": {
         "memory": _KEY,

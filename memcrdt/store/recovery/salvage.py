@@ -23,7 +23,9 @@ from memcrdt.store.recovery.file_check import connect, open_file
 from memcrdt.store.recovery.table_copy import SEQUENCE, copied_tables, copy_readable
 
 # Tables that only the user can restore.
-_ONLY_USER_KNOWS: Final = frozenset({"peers", "shares", "members", "invited", "withdrawn", "tokens", "token_spaces"})
+_ONLY_USER_KNOWS: Final = frozenset(
+    {"peers", "shares", "members", "invited", "withdrawn", "relay_decisions", "tokens", "token_spaces"}
+)
 _ANYTHING: Final = """
 SELECT EXISTS(SELECT 1 FROM updates) OR EXISTS(SELECT 1 FROM snapshots) OR EXISTS(SELECT 1 FROM memories)"""
 

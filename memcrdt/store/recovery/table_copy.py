@@ -52,7 +52,7 @@ WHERE log_rows != (SELECT count(*) FROM updates u WHERE u.shard = shards.shard)
 _NAMED_SPACES: Final = """
 SELECT space FROM shards UNION SELECT space FROM memories UNION SELECT space FROM graves
 UNION SELECT space FROM shares UNION SELECT space FROM members UNION SELECT space FROM withdrawn
-UNION SELECT space FROM invited UNION SELECT space FROM token_spaces"""
+UNION SELECT space FROM invited UNION SELECT space FROM relay_decisions UNION SELECT space FROM token_spaces"""
 _HOMES: Final = """
 INSERT OR IGNORE INTO homes(space, id, shard)
 SELECT space, id, (SELECT shard FROM shards s WHERE s.space = m.space)

@@ -20,7 +20,7 @@ from memcrdt.store.log import ShardRow
 from memcrdt.store.transaction import Transaction
 
 if TYPE_CHECKING:
-    import apsw
+    from memcrdt.store.sql import SqlConnection
 
 _SALT_BYTES: Final = 16
 
@@ -81,7 +81,7 @@ def _correct(
     return bool(lost or writes)
 
 
-def _texts(db: apsw.Connection, space: int, memory_id: str) -> list[RevisionState]:
+def _texts(db: SqlConnection, space: int, memory_id: str) -> list[RevisionState]:
     """Return the revisions in the views, the birth first. A memory that has had only one text has none."""
     sql = (
         "SELECT r.revision, r.text, at, by, r.device, base, head = 1 FROM revisions r JOIN memories m USING(memory)"

@@ -3,8 +3,9 @@
 -- A passage is a window of the text of a memory: number n of memory m is the passage m * 256 + n. Short memories have
 -- one passage, number 0. Full text and vectors index passages, not memories.
 
--- The words of each passage, without content, positions or lengths, which the score does not need (docs/search.md). To
--- delete a row, its words must be given again. With secure-delete, no byte of them remains.
+-- The words of each passage, without content, positions or lengths, which the score does not need
+-- (docs/internals/search.md). To delete a row, its words must be given again. With secure-delete, no byte of them
+-- remains.
 CREATE VIRTUAL TABLE fulltext USING fts5(
   words,
   content = '', detail = none, columnsize = 0,

@@ -123,6 +123,10 @@ class Host:
         state = ["master", "br0"] if connected else ["nomaster"]
         self.lab.in_switch("link", "set", self.name, *state)
 
+    def isolate(self, *, on: bool = True) -> None:
+        """Keep it from every other isolated machine, as two home networks are from each other, or end this."""
+        self.lab.in_switch("link", "set", self.name, "type", "bridge_slave", "isolated", "on" if on else "off")
+
     def slow_down(self, rate: str) -> None:
         """Limit its sending rate, for example to "1mbit"."""
         limit = [

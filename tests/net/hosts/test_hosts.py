@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from memcrdt import config
+from memcrdt.model.ports import DEFAULT_RELAY_PORT
 
 if TYPE_CHECKING:
     from tests.net.hosts.conftest import Lab
@@ -107,6 +111,47 @@ def test_a_network_that_loses_packets_transfers_everything(lab: Lab, eventually:
         host.add(*(f"{host.name} {number}" for number in range(200)))
         host.serve()
     eventually(lambda: len(laptop.texts) == len(desktop.texts) == 400)
+
+
+def test_two_machines_that_cannot_reach_each_other_meet_at_a_relay(lab: Lab, eventually: Eventually) -> None:
+    """When the wall between them falls, a direct connection replaces the relayed one."""
+    laptop, desktop, relay = lab.add("laptop", "desktop", "relay")
+    started = relay.start("relay", "--name", relay.address, "--json")
+    assert json.loads(started.stdout.readline())["port"] == DEFAULT_RELAY_PORT
+    for host, other in ((laptop, desktop), (desktop, laptop)):
+        host.isolate()
+        config.change(host.home, "relays", [relay.address])
+        host.accept(other)
+        host.add(f"from the {host.name}")
+        host.serve()
+    eventually(lambda: laptop.texts == desktop.texts == {"from the laptop", "from the desktop"})
+    link = laptop.peers["desktop"].connected
+    assert (link.found, link.address) == ("relay", f"relay {relay.address}:{DEFAULT_RELAY_PORT}")
+    assert f"via relay {relay.address}" in laptop.run("status")
+    laptop.accept(desktop, address=desktop.address)
+    for host in (laptop, desktop):
+        host.isolate(on=False)
+    eventually(lambda: (link := laptop.peers["desktop"].connected) and link.found != "relay")
+
+
+def test_two_machines_that_cannot_reach_each_other_pair_at_a_relay(lab: Lab, eventually: Eventually) -> None:
+    """Each needs only its name and the code. Later they meet there by themselves, and agree."""
+    laptop, desktop, relay = lab.add("laptop", "desktop", "relay")
+    relay.start("relay", "--name", relay.address, "--json").stdout.readline()
+    laptop.run("relays", "add", relay.address)
+    for host in (laptop, desktop):
+        host.isolate()
+        host.add(f"from the {host.name}")
+    showing = laptop.start("pair", "--json")
+    code = json.loads(showing.stdout.readline())["code"]
+    desktop.run("pair", code, "--relay", relay.address)
+    assert showing.wait(30) == 0
+    for host in (laptop, desktop):
+        host.serve()
+    eventually(lambda: laptop.texts == desktop.texts == {"from the laptop", "from the desktop"})
+    (link,) = (peer.connected for peer in laptop.peers.values())
+    assert link.found == "relay"
+    assert f"{relay.address}:{DEFAULT_RELAY_PORT}" in desktop.run("relays", "list")
 
 
 @pytest.mark.parametrize("kind", ["key", "revoked key", "browser", "slow", "flood", "relay", "records"])

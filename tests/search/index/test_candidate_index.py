@@ -9,7 +9,8 @@ import pytest
 
 from memcrdt.errors import CorruptError
 from memcrdt.search.index import binary_codes
-from memcrdt.search.index.candidate_index import CandidateIndex, ProposalCounts
+from memcrdt.search.index.candidate_index import CandidateIndex, CandidateSnapshot, ProposalCounts
+from memcrdt.search.index.passages import PER_MEMORY
 
 
 def unit(rows: int, dim: int, seed: int) -> Any:
@@ -60,7 +61,9 @@ def test_codes_are_computed_with_whole_numbers(dim: int) -> None:
     coded = binary_codes.encode(vectors)
     assert np.array_equal(coded, np.packbits(whole > 0, axis=1))
     signs = np.unpackbits(coded, axis=1).astype(np.int64) * 2 - 1
-    similar = binary_codes.similarities(np.ascontiguousarray(coded.view(np.uint64).T), vectors[0])
+    similar = binary_codes.similarities(
+        np.ascontiguousarray(coded.view(np.uint64).T), binary_codes.projected(vectors[0])
+    )
     assert np.array_equal(similar.astype(np.int64), signs @ np.rint(whole[0] / 32).astype(np.int64))
 
 
@@ -85,6 +88,15 @@ def test_all_rows_that_tie_with_the_last_are_included(shelf: Any) -> None:
     assert rows.refresh(shelf.db).nearest(vector, ProposalCounts(10, 5), only).tolist() == [7]
 
 
+def test_the_vectors_of_memories_are_found_in_any_order_of_their_passages() -> None:
+    """A memory has several passages, and newer vectors after an edit. Unknown memories have none."""
+    passages = np.array([256, 512, 513, 1_024, 512, 2_560])
+    rows = CandidateSnapshot(np.zeros((binary_codes.WORDS, 6), np.uint64), np.arange(10, 16), passages)
+    assert rows.of(np.array([2, 4])).tolist() == [11, 12, 13, 14]
+    assert rows.of(np.array([0, 3, 10, 11])).tolist() == [15]
+    assert rows.of(np.empty(0, np.int64)).tolist() == []
+
+
 def test_codes_of_a_wrong_length_are_corruption(shelf: Any) -> None:
     """The code may have another layout or be truncated. The search says how to repair it, and the check reports it."""
     shelf.add_many([{"text": f"the harbour crane number {n}"} for n in range(3)])
@@ -105,3 +117,17 @@ def test_the_search_notices_that_the_table_was_emptied(shelf: Any) -> None:
         shelf.index.clear(shelf.db)
         shelf.index.replace(shelf.db, [], list(shelf.rows.values()), None)
     assert len(shelf.search("port machinery", limit=30)) == 30
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.1, 0.5, 1.0])
+def test_a_mask_is_followed_however_many_memories_it_allows(share: float) -> None:
+    """The rows that it allows are found as if there were no others, with few of them and with many."""
+    codes = np.ascontiguousarray(binary_codes.encode(unit(3_000, 64, seed=4)).view(np.uint64).T)
+    memories = np.arange(1, 3_001)
+    allowed = np.random.default_rng(5).random(3_001) < share
+    among = memories[allowed[memories]]
+    every = CandidateSnapshot(codes, memories, memories * PER_MEMORY)
+    alone = CandidateSnapshot(codes[:, among - 1], among, among * PER_MEMORY)
+    for query in unit(5, 64, seed=6):
+        found = every.nearest(query, ProposalCounts(40, 10), allowed)
+        assert found.tolist() == alone.nearest(query, ProposalCounts(40, 10), None).tolist()

@@ -69,7 +69,7 @@ def test_many_removed_passages_leave_no_byte_after_merges(shelf: Any) -> None:
     _add_and_remove(shelf, " ".join(f"xylophone{n} quarrels{n}" for n in range(2_500)))
     assert shelf.search("xylophone7", explain=True)[0].parts["lexical"] == 0
     shelf.add(" ".join(f"kept{n}" for n in range(2_500)))
-    shelf.index._pages_to_merge = 1  # so that a small index takes several steps
+    shelf.index._full_text._pages_to_merge = 1  # so that a small index takes several steps
     steps = 1
     while _erase(shelf):
         steps += 1

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import memcrdt
+from memcrdt.errors import EmbedderError
 from memcrdt.memory.memory import Memory
 from memcrdt.search.index import registry
 from memcrdt.search.index.index import SearchIndex
@@ -256,3 +257,23 @@ def test_the_thread_embeds_new_memories(memory: Memory) -> None:
         time.sleep(0.01)
     worker.close()
     assert count(memory, "SELECT count(*) FROM vectors") == 1
+
+
+def test_a_program_that_ends_does_not_wait_for_long_texts(memory: Memory) -> None:
+    """A batch of long texts has hundreds of passages. The worker ends after a few of them, and they stay queued."""
+    memory.add_many("the harbour crane " * 3_000 + str(n) for n in range(3))
+    _, worker = parts(memory)
+    calls.clear()
+    meanwhile.append(worker._stop.set)  # as close() does
+    with pytest.raises(EmbedderError, match="closed"):
+        worker.step()
+    assert 0 < sum(calls) <= 16
+    assert memory.status().search.waiting == 3
+
+
+def test_a_batch_of_long_texts_is_committed_early(memory: Memory) -> None:
+    """Otherwise a program that ends often would embed the same long texts again and again."""
+    memory.add_many("the harbour crane " * 3_000 + str(n) for n in range(5))
+    _, worker = parts(memory)
+    worker.step()
+    assert 0 < memory.status().search.waiting < 5

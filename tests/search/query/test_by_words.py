@@ -11,7 +11,7 @@ import pytest
 
 import memcrdt
 from memcrdt.memory.reader import home_reader
-from memcrdt.search.embedders.calibration import calibrated, score_of_share
+from memcrdt.search.embedders.calibration import Evidence, calibrated, score_of_share
 
 WORDS = ("deploy", "billing", "service", "friday", "invoice", "export", "night", "token", "proxy", "queue", "backup")
 TOPICS = ("pdf", "tax", "vpn", "cron", "ssh", "日本語の文書", "żółw", "café")
@@ -49,6 +49,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "nothing of this is known, xylophone",
         "the and of",
         "",
+        '"pdf tax"',
+        "token -queue",
+        "deplo* tokn",
+        "night-proxy",
     ],
 )
 @pytest.mark.parametrize("least", [0.0, 0.5])
@@ -72,7 +76,7 @@ def test_the_score_of_a_share_is_that_of_the_arrays() -> None:
     import numpy as np
 
     shares = [n / 50 for n in range(51)]
-    assert [score_of_share(share) for share in shares] == calibrated(None, np.array(shares)).tolist()
+    assert [score_of_share(share) for share in shares] == calibrated(Evidence(np.array(shares))).tolist()
 
 
 def test_nothing_heavy_is_imported(home: Path) -> None:

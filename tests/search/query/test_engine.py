@@ -100,6 +100,26 @@ def test_the_score_is_higher_for_a_better_answer(shelf: Any) -> None:
     assert shelf.found("deploys on tuesdays", min_score=best.score) == ["Deploys go out on Tuesdays"]
 
 
+TALK = (
+    "Ana: How was the trip to the coast with your sister?",
+    "Ben: We walked to the old lighthouse and met a carpenter who repairs fishing boats.",
+    "Ana: Oh nice, did the weather hold?",
+    "Ben: Mostly, yes. On Sunday we had to stay inside and played cards.",
+    "Ana: I spent mine with the new puppy, she ate one of my shoes.",
+    "Ben: Ha, mine did the same when it was small.",
+)
+
+
+def test_a_question_without_an_answer_in_a_conversation_scores_low(shelf: Any) -> None:
+    """The texts are alike and share the speakers with any question, so more counts than its words and its meaning."""
+    shelf.add_many([{"text": text, "scope": "conversation/talk", "created_at": n} for n, text in enumerate(TALK)])
+    walk = "did Ben walk to the old town?"  # the name of the speaker makes the difference
+    for question in ("who repairs fishing boats?", "who met a carpenter?", "lighthouse", "played cards", walk):
+        assert shelf.search(question)[0].score >= 0.3, question
+    for question in ("which database does Ben use at work?", "what shoes did Ben buy?", "zebra", "tax return"):
+        assert shelf.search(question)[0].score < 0.3, question
+
+
 def test_results_do_not_depend_on_the_order_of_arrival(tmp_path: Path, new_shelf: Any) -> None:
     """Two stores with the same memories in opposite orders of arrival give the same IDs and scores, including ties."""
     items = [

@@ -10,16 +10,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import memcrdt
-from memcrdt.search.query.highlights import Highlighter
+from memcrdt.search.query.highlights import Highlighter, Spans
+from memcrdt.search.query.syntax import read_query
+from memcrdt.search.query.terms import query_terms
+from memcrdt.store import migrations
 
 _db = apsw.Connection(":memory:")
+for script in migrations.scripts().values():
+    _db.execute(script)
 mixed = st.text(
     alphabet=st.one_of(st.sampled_from("aé 京大学.👍🏽ข้ว\u200d\ufe0f"), st.characters(exclude_categories=["Cs"]))
 )
 
 
+def spans(query: str, text: str) -> Spans:
+    return Highlighter(_db, query_terms(_db, read_query(query))).spans(text)
+
+
 def marked(query: str, text: str) -> list[str]:
-    return [text[start:end] for start, end in Highlighter(_db, query).spans(text)]
+    return [text[start:end] for start, end in spans(query, text)]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +58,7 @@ def test_words_are_marked_as_full_text_compares_them(query: str, text: str, word
 def test_marks_are_within_the_text_and_in_order(query: str, text: str) -> None:
     """For any query and text, no mark is empty, overlaps the next one, or ends after the text."""
     ends = [0]
-    for start, end in Highlighter(_db, query).spans(text):
+    for start, end in spans(query, text):
         assert ends[-1] <= start < end <= len(text)
         ends.append(end)
 

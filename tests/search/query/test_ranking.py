@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from memcrdt.search.query.ranking import WEIGHTS
 
 TALK = "conversation/talk"
@@ -30,6 +32,23 @@ def test_only_memories_of_one_conversation_raise_each_other(shelf: Any) -> None:
     assert parts["window_meaning"] / WEIGHTS["window_meaning"] == round(parts["semantic"] / WEIGHTS["semantic"], 4)
 
 
+def test_a_whole_identifier_comes_before_its_parts_whatever_the_vectors_say(shelf: Any) -> None:
+    """Here the vector of the query is that of the parts. In a question, an identifier counts with the other words."""
+    shelf.add("rename get_user_name before the release", scope=TALK)
+    parts = shelf.add("get the name of the user")
+    vector = tuple(shelf.index.embedders.own.embed(["get the name of the user"])[0].tolist())
+    assert shelf.search("what is a person called?", vector=vector)[0].memory == parts
+    for query in ("getUserName", "get_user_name", "get-user-name"):
+        assert [hit.memory for hit in shelf.search(query, vector=vector)] == [1, parts]
+    shelf.add("a well-known port is 8443")
+    hits = shelf.search("well-known getUserName port", vector=vector, explain=True)
+    assert {hit.memory: hit.parts["identifier"] > 0 for hit in hits} == {1: True, parts: False, 3: False}
+    found = next(hit.parts for hit in hits if hit.memory == 1)
+    share = found["lexical"] / WEIGHTS["lexical"]  # it has no other word of the query
+    assert 0.2 < share < 0.8
+    assert found["identifier"] / WEIGHTS["identifier"] == pytest.approx(share**2, abs=0.001)
+
+
 def test_a_memory_of_the_named_month_comes_first(shelf: Any) -> None:
     """Of two equal texts, the memory from the month that the query names comes first."""
     march, april = (int(datetime(2025, month, 9, tzinfo=UTC).timestamp() * 1000) for month in (3, 4))
@@ -37,6 +56,27 @@ def test_a_memory_of_the_named_month_comes_first(shelf: Any) -> None:
     shelf.add("A walk by the lake", created_at=april)
     assert [hit.memory for hit in shelf.search("walk in April 2025")] == [2, 1]
     assert [hit.memory for hit in shelf.search("walk in March 2025")] == [1, 2]
+
+
+def test_a_turn_after_a_question_comes_first(shelf: Any) -> None:
+    """Of two equal turns, the one that follows a question is likely its answer."""
+    shelf.add("Bo: Lunch was good today.", scope="conversation/other")
+    shelf.add("Al: The small red one, from the harbour.", scope="conversation/other")
+    shelf.add("Bo: Was lunch good today?", scope=TALK)
+    shelf.add("Al: The small red one, from the harbour.", scope=TALK)
+    assert shelf.search("red harbour")[0].memory == 4
+
+
+def test_a_turn_that_says_more_comes_first(shelf: Any) -> None:
+    """A short turn has few words, so its cosine is high by chance. Outside conversations length does not count."""
+    parts = {}
+    for scope in (TALK, "project/a"):
+        short = shelf.add("Al: Jazz!", scope=scope)
+        long = shelf.add("Al: Jazz, mostly, and on Sundays some of the old records of my father, too.", scope=scope)
+        parts |= {hit.memory: hit.parts["length"] for hit in shelf.search("jazz", explain=True, limit=4)}
+        parts[scope] = parts[long] - parts[short]
+    assert parts[TALK] > 0
+    assert parts["project/a"] == 0
 
 
 def test_a_memory_by_the_named_person_comes_first(shelf: Any) -> None:

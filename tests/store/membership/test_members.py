@@ -133,14 +133,13 @@ def test_a_flood_by_one_member_prevents_nothing(homes: list[Home], small_roll: N
 
 
 def test_a_statement_without_room_raises_an_alarm_once(homes: list[Home], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's decision counts on this device all the same. It is signed as soon as there is room."""
+    """The user's decision counts on this device all the same. It is signed when the list has changed and has room."""
     first, _, third = homes
     full = "memcrdt.model.roll.STATEMENTS"
     monkeypatch.setattr(full, 1)
     first.peers.accept(STRANGER)
     first.memory.space("personal").revoke(third.id)
-    for _ in range(2):
-        first.settle()
+    first.settle()
     shared = {device for _, device in first.peers.shares()}
     assert STRANGER in shared
     assert third.id not in shared
@@ -149,10 +148,33 @@ def test_a_statement_without_room_raises_an_alarm_once(homes: list[Home], monkey
     assert "the other members do not learn that it was revoked, because the list of members is full" in texts[0]
     assert "with this device only, because the list of its members is full" in texts[1]
     monkeypatch.setattr(full, 1_000)
+    first.members.learn(first.space, [third.says("add", made_up_device(1))])
     first.settle()
     assert STRANGER in first.known
     assert third.id not in first.known
     assert first.memory.status().alarms == ()
+
+
+def test_statements_without_room_are_not_signed_again_and_again(
+    homes: list[Home], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is tried once, and again when the list has changed."""
+    first, _, third = homes
+    signed: list[int] = []
+    sign = first.members._sign
+    monkeypatch.setattr(first.members, "_sign", lambda *given: (signed.append(len(given[1])), sign(*given))[1])
+    monkeypatch.setattr("memcrdt.model.roll.STATEMENTS", 1)
+    first.peers.accept(STRANGER)
+    for _ in range(3):
+        first.settle()
+    assert signed == [1]
+    first.memory.space("personal").revoke(third.id)
+    for _ in range(3):
+        first.settle()
+    assert signed == [1, 1]
+    first.members.learn(first.space, [third.says("add", made_up_device(1))])
+    first.settle()
+    assert sum(signed) > 3
 
 
 def test_many_decisions_are_signed_in_short_transactions(

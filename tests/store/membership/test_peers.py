@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from memcrdt.errors import InputError, NotFoundError
 from memcrdt.model.device_ids import shown
 from memcrdt.store.incarnation import StoreOptions
+from memcrdt.store.indexer import NoIndex
 from memcrdt.store.membership.peers import ADDRESSES, PENDING, PeerConnection, Peers
 from memcrdt.store.store import Store
 
 OURS, DESKTOP, PHONE = "A" * 52, "B" * 52, "C" * 52
 KEY = b"k" * 32
-
-
-class _NoIndex:
-    def prepare(self, texts: Sequence[str]) -> None: ...
-
-    def replace(self, db: Any, removed: Any, added: Any, prepared: Any) -> None: ...
-
-    def committed(self) -> None: ...
-
-    def clear(self, db: Any) -> None: ...
 
 
 @pytest.fixture(name="clock")
@@ -35,7 +25,7 @@ def _clock() -> list[int]:
 
 @pytest.fixture(name="store")
 def _store(tmp_path: Path, clock: list[int]) -> Iterator[Store]:
-    store = Store(tmp_path, OURS, _NoIndex(), StoreOptions(clock=lambda: clock[0]))
+    store = Store(tmp_path, OURS, NoIndex(), StoreOptions(clock=lambda: clock[0]))
     yield store
     store.close()
 

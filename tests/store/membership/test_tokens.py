@@ -27,7 +27,7 @@ def _tokens(memory: Memory) -> TokenTable:
 
 def test_a_secret_finds_its_token_and_no_other(tokens: TokenTable) -> None:
     """The token has its rights. Any other secret finds none."""
-    secret = tokens.create("browser", read_only=True, origins=["https://app.example"])
+    secret = tokens.create("browser", rights=["read"], origins=["https://app.example"])
     tokens.create("another")
     token = tokens.find(secret)
     assert token is not None

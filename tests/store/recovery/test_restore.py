@@ -328,7 +328,7 @@ def test_spaces_are_found_by_their_id_or_name(device: Make, tmp_path: Path) -> N
     kept = a.add("kept")
     file = _backup(a, tmp_path / "backup")
     with a.store.writing() as db:
-        replace_genesis(db, a.store.space("personal"), Genesis("B" * 52, b"n" * 16))
+        replace_genesis(db, a.store.space("personal"), Genesis("B" * 52, b"n" * 16), a.store.device)
     before = a.rows("SELECT * FROM spaces")
     restore.restore(a.store, file)
     assert a.rows("SELECT * FROM spaces") == before
@@ -341,7 +341,7 @@ def test_a_space_that_may_only_be_read_takes_no_memories_of_another(device: Make
     kept = a.add("kept")
     file = _backup(a, tmp_path / "backup")
     with a.store.writing() as db:
-        replace_genesis(db, a.store.space("personal"), Genesis("B" * 52, b"n" * 16))
+        replace_genesis(db, a.store.space("personal"), Genesis("B" * 52, b"n" * 16), a.store.device)
         db.execute("UPDATE spaces SET read_only = 1 WHERE name = 'personal'")
     restore.restore(a.store, file)
     assert a.rows("SELECT s.name, s.creator, m.id FROM memories m JOIN spaces s USING(space)") == [
