@@ -29,10 +29,11 @@ REST_S: Final = 3.0  # maximum time between two disturbances
 AGREE_S: Final = 120.0
 KEPT: Final = 100  # memories of each node; to add one, it forgets another
 NEW: Final = 0.03  # share of writes that add and forget, and share that edit; both leave a key of 2 KB in each document
-SAMPLE_S: Final = 2.0
+SAMPLE_S: Final = 1.0  # between two samples
+POLL_S: Final = 0.05  # between two looks whether all nodes are connected
 WARM: Final = 0.3  # share of the time after which nothing may grow
 WINDOW: Final = 0.2  # share of the time over which the compared medians are taken
-HANDLES: Final = 8  # allowed growth; the number that three nodes have open varies
+HANDLES: Final = 12  # allowed growth; each thread of a pool has a connection, and pools fill slowly
 MEMORY_MB: Final = 24.0  # allowed growth; in ten minutes those keys take about half of it
 OBJECTS: Final = 0.1  # allowed growth, as a share of the objects that Python's collector tracks
 
@@ -91,6 +92,11 @@ class _Machine:
         self.written = self.memory.add_many(f"written at first {number}" for number in range(KEPT))
         self.busy = asyncio.Lock()  # held while the memory is closed, so that no task writes into it
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether the node runs and has connections to all others."""
+        return self.node is not None and len(self.node.status().connected) == len(NAMES) - 1
+
     async def start(self) -> None:
         """Start the network."""
         self.node = await Node(self.memory, host="127.0.0.1", port=self.port).__aenter__()
@@ -131,7 +137,7 @@ async def run(folder: Path, seconds: float, seed: int) -> SoakOutcome:
             for machine in machines:
                 tasks.create_task(_write(machine, outcome, Random(rng.random()), ends))
             tasks.create_task(_disturb(machines[1:], outcome, rng, ends))
-            tasks.create_task(_measure(outcome, ends))
+            tasks.create_task(_measure(machines, outcome, ends))
         await _agree(machines)
     finally:
         for machine in machines:
@@ -182,9 +188,12 @@ async def _disturb(machines: list[_Machine], outcome: SoakOutcome, rng: Random, 
         await asyncio.sleep(min(left, rng.uniform(0, REST_S)))
 
 
-async def _measure(outcome: SoakOutcome, ends: float) -> None:
+async def _measure(machines: list[_Machine], outcome: SoakOutcome, ends: float) -> None:
+    """Take samples while all nodes are connected: a node that is cut off has fewer handles, and so have the others."""
     while asyncio.get_running_loop().time() < ends:
         await asyncio.sleep(SAMPLE_S)
+        while not all(machine.is_connected for machine in machines):
+            await asyncio.sleep(POLL_S)
         await asyncio.to_thread(_note, outcome)
 
 
