@@ -346,6 +346,7 @@ def test_two_devices_are_paired_settle_a_conflict_and_forget(
         assert laptop.get(added).text == "Deploys go out on Mondays"
         until(browser, lambda: "Keep this text" not in text_of(browser))
 
+        desktop.sync.stop()
         go(browser, "forget")
         fill(browser, "input[name=contains]", "Deploys")
         click(browser, "Preview", "main")
@@ -353,6 +354,8 @@ def test_two_devices_are_paired_settle_a_conflict_and_forget(
         picture(browser, "forget-preview", home.parent)
         click(browser, "Forget it", "main")
         click(browser, "Forget", "dialog")
+        until(browser, lambda: "has not confirmed 1 yet" in text_of(browser))
+        desktop.sync.start(**NETWORK)
         until(browser, lambda: "confirmed: no byte is left" in text_of(browser))
         assert len(desktop.list()) == 0
         picture(browser, "receipts", home.parent)

@@ -78,6 +78,14 @@ async function collect(filters) {
   return found;
 }
 
+// A hub never confirms that no byte is left: its log, standbys and backups have it.
+function told({ left, live_left: live, backup_days: days }) {
+  const awaited = live ?? left;
+  if (awaited) return `has not confirmed ${awaited} yet`;
+  if (live == null) return "confirmed: no byte is left";
+  return `forgotten in the live database; backups ${days == null ? "may keep it" : `keep it up to ${days} days`}`;
+}
+
 function Receipts({ ids }) {
   const [status, problem, reload] = useLoaded(() => get("/v1/receipts", { id: ids }), [ids.join()]);
   useEffect(() => {
@@ -92,7 +100,7 @@ function Receipts({ ids }) {
         status.status === "pending" ? "; the last bytes go when a program that reads now has ended" : ": no byte is left"
       }.</strong></p>
       <ul>
-        ${status.devices.map((each) => html`<li key=${each.device}><bdi>${shown(each.name ?? each.device.slice(0, 7))}</bdi>: ${each.unscrubbed ? `has not confirmed ${each.unscrubbed} yet` : "confirmed: no byte is left"}</li>`)}
+        ${status.devices.map((each) => html`<li key=${each.device}><bdi>${shown(each.name ?? each.device.slice(0, 7))}</bdi>: ${told(each)}</li>`)}
         ${!status.devices.length && html`<li>No other device shares the space.</li>`}
       </ul>
     </section>`}
