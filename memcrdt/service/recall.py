@@ -19,7 +19,7 @@ from memcrdt.service.context import Context
 SESSION_CHARS: Final = 6_000  # about 1,500 tokens
 PROMPT_CHARS: Final = 2_000
 PROMPT_HITS: Final = 4
-PROMPT_SCORE: Final = 0.5  # the strict threshold for notes; see docs/internals/search.md
+PROMPT_SCORE: Final = 0.5  # the strict threshold for notes; see docs/internals/search-score.md
 LEAST_PROMPT: Final = 15  # characters; "yes", "go on" and "try again" ask for nothing
 
 _ROW_CHARS: Final = 500

@@ -4,7 +4,7 @@ Models differ in the cosine of unrelated texts: 0.21 on average with the shipped
 a cosine counts by its position between that value and 1. And even if no memory answers a question, the best one shares
 some common words with it. So the share of the words counts by its cube. In a conversation all texts are alike, and more
 tells an answer: the query names its speaker, or asks when and the turn names a time. So turns have weights of their
-own, and so has what a reranker has read. docs/internals/search.md has the figures.
+own, and so has what a reranker has read. docs/benchmarks/score.md has the figures.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from typing import Any, Final
 from memcrdt.errors import EmbedderError, InputError, ModelMissingError
 from memcrdt.search.embedders.fastembedder import FOLDER_PREFIX, cache_folder
 
-DEPTH: Final = 30  # memories from the top that are scored: 20 and 40 find as many (docs/internals/search.md)
+DEPTH: Final = 30  # memories from the top that are scored: 20 and 40 find as many (docs/benchmarks/reranking.md)
 log = logging.getLogger("memcrdt.search")
 
 

@@ -3,7 +3,7 @@
 Codes find candidates, and the exact vectors decide among them. A code has the signs of the vector's projections on the
 rows of Hadamard matrices with flipped columns. This is a random rotation made of signs alone, the same on every
 machine. On 100,000 texts with the static model, the 1,000 nearest codes include 99.1 % of the ten nearest vectors, and
-the 1,500 nearest 99.6 % (docs/internals/search.md).
+the 1,500 nearest 99.6 % (docs/internals/search-index.md).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PAGE = 65_536
 _FAR: Final = binary_codes.BITS + 1  # more than any distance
 _FEW: Final = 3  # a mask with less than this part of all rows is followed row by row
-# A whole page in one row, as text: reading row by row takes three times as long (docs/internals/search.md).
+# A whole page in one row, as text: reading row by row takes three times as long.
 _READ = """
 SELECT max(vector), group_concat(vector), group_concat(passage), string_agg(hex(code), ''),
   min(length(code)), max(length(code)) FROM

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LOGIT_WEIGHT: Final = 0.1  # of the reranker's logit in the sum: see docs/internals/search.md
+LOGIT_WEIGHT: Final = 0.1  # of the reranker's logit in the sum: see docs/benchmarks/reranking.md
 _ABOVE: Final = 0.00001
 VARIETY: Final = 90  # memories after the limit that `fold` and `diversity` may bring forward
 

@@ -2,7 +2,7 @@
 
 The score of a passage is the sum of the inverse document frequencies (idf) of the words that it contains. On short
 texts this sum finds more than BM25, which word counts and text lengths mislead (LoCoMo, fraction recall@10: 64.6
-against 63.0; docs/internals/search.md), and it needs only row numbers from the index.
+against 63.0; docs/benchmarks/ranking.md), and it needs only row numbers from the index.
 """
 
 from __future__ import annotations

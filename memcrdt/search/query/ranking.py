@@ -1,7 +1,7 @@
 """Ranking: a weighted sum of the features of each candidate.
 
 The weights were fitted on four of five conversations of LoCoMo and checked on the fifth, in turn, with one set for all
-embedders. docs/internals/search.md has the figures. A memory outside conversations counts as a conversation of its
+embedders. docs/benchmarks/ranking.md has the figures. A memory outside conversations counts as a conversation of its
 own, so it competes on equal terms.
 """
 

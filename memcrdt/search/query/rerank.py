@@ -3,7 +3,7 @@
 `importance` and `recency` are boosts. They only rearrange memories that rank well anyway. A bonus for every new or
 important memory, regardless of its text, buries the answers: with a bonus that halved with each month of age, 10 of 100
 old facts were found instead of 62, and the newer of two contradicting facts hardly came first more often than without
-the bonus (benchmarks/boosts.py, docs/internals/search.md).
+the bonus (benchmarks/boosts.py, docs/benchmarks/reranking.md).
 
 `fold` leaves out near-duplicates, and `diversity` prefers memories that differ.
 """

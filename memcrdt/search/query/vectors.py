@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# How many rows the codes propose in two steps, by the number of vectors: see the table in docs/internals/search.md.
+# How many rows the codes propose in two steps, by the number of vectors: see docs/internals/search-index.md.
 FIRST, FIRST_SHARE = 400, 140
 SECOND, SECOND_SHARE = 130, 870
 FEW: Final = 200  # if a filter leaves at most this many memories, all of them are compared

@@ -4,7 +4,7 @@
 -- one passage, number 0. Full text and vectors index passages, not memories.
 
 -- The words of each passage, without content, positions or lengths, which the score does not need
--- (docs/internals/search.md). To delete a row, its words must be given again. With secure-delete, no byte of them
+-- (docs/internals/search-index.md). To delete a row, its words must be given again. With secure-delete, no byte of them
 -- remains.
 CREATE VIRTUAL TABLE fulltext USING fts5(
   words,
