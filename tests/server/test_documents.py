@@ -1,4 +1,4 @@
-"""docs/rest.md: every command in it works as it is written."""
+"""The pages on REST: every command in them works as it is written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ pytest.importorskip("fastapi", reason="the extra memcrdt[server] is not installe
 import memcrdt
 from tests.server.conftest import serving
 
-PAGE = Path(__file__).parents[2] / "docs" / "rest.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "rest.md", *sorted(DOCS.glob("rest/*.md"))]
 COMMANDS = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="there is no curl here")
-def test_every_command_of_the_page_works(tmp_path: Path) -> None:
+def test_every_command_of_the_pages_works(tmp_path: Path) -> None:
     """Each is answered with a success, except those whose ETag has become stale by an earlier one."""
     with serving(tmp_path) as said:
         with memcrdt.open(tmp_path, embedder=None) as memory:
@@ -30,18 +31,18 @@ def test_every_command_of_the_page_works(tmp_path: Path) -> None:
             memory.add("A draft", tags=["draft"])
         known = {"URL": said["http"], "TOKEN": token, "OLD": old, "ETAG": '"stale"'}
         statuses = []
-        for command in COMMANDS.findall(PAGE.read_text(encoding="utf-8")):
+        for command in COMMANDS.findall("".join(page.read_text(encoding="utf-8") for page in PAGES)):
             status, answer = _run(command, known, tmp_path)
             statuses.append(status)
             if "ID" not in known:
                 known["ID"] = json.loads(answer)["id"]
-        assert len(statuses) > 7
+        assert len(statuses) > 14
         assert set(statuses) <= {200, 201, 412}
         assert statuses.count(412) == 1
 
 
 def _run(command: str, variables: dict[str, str], folder: Path) -> tuple[int, str]:
-    """Run a command of the page. Return the status and the content of the answer."""
+    """Run a command of a page. Return the status and the content of the answer."""
     shown = command.replace("curl -s ", "curl -s -w '\\n%{http_code}' ", 1)
     environment = {**os.environ, **variables}
     ran = ["bash", "-c", shown]
