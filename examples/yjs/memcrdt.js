@@ -2,7 +2,7 @@
  * The memories of a memcrdt space in JavaScript, for browsers and Node.js.
  *
  * `open` follows all shards of a space over one WebSocket. A `Space` shows the memories that the registers of all shards
- * make together, and writes registers. docs/yjs.md in the repository of memcrdt explains registers and protocol.
+ * make together, and writes registers. docs/yjs/data.md in the repository of memcrdt explains registers.
  */
 import { blake2b } from '@noble/hashes/blake2.js'
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js'
@@ -741,7 +741,7 @@ async function readList (url, token) {
 }
 
 function check (/** @type {boolean} */ isValid, /** @type {string} */ name) {
-  if (!isValid) throw new MemcrdtError('invalid', `the ${name} is not valid; docs/yjs.md lists what is`)
+  if (!isValid) throw new MemcrdtError('invalid', `the ${name} is not valid; docs/yjs/data.md lists what is`)
 }
 
 /** @returns {[string, any]} */

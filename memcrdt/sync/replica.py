@@ -219,8 +219,8 @@ class Replica(Protocol):
     def merge_space(self, peer: str, name: str, space: str, record: MembershipRecord) -> Adoption:
         """Continue our space called `name` under `space`, the id that `peer` has for it, if the rules say so.
 
-        Source of the rules: docs/membership.md. The peer has to be allowed to write ours, and the members of `record`
-        must give us the same rights there.
+        Source of the rules: docs/membership/statements.md. The peer has to be allowed to write ours, and the members of
+        `record` must give us the same rights there.
 
         Returns:
             Whether the space has the new id, and otherwise the reason for the user, if there is one.

@@ -28,7 +28,7 @@ DEADLINE_S = 10
 
 
 def birth(text: str) -> dict[str, Any]:
-    """Return the register of a new memory, as docs/yjs.md tells JavaScript readers to write it."""
+    """Return the register of a new memory, as docs/yjs/data.md tells JavaScript readers to write it."""
     return {
         "text": text,
         "scope": "global",

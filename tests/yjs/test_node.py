@@ -52,7 +52,7 @@ async def joined(node: Any, served: Any, name: str = "c", shard: int = 0) -> Non
 
 
 def birth(text: str, **fields: Any) -> dict[str, Any]:
-    """Return the register of a new memory, as docs/yjs.md tells JavaScript readers to write it."""
+    """Return the register of a new memory, as docs/yjs/data.md tells JavaScript readers to write it."""
     given = {"text": text, "scope": "global", "kind": None, "created_at": AT, "author": None}
     return {**given, "device": "browser", "source": None, "salt": SALT, **fields}
 
