@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from importlib import resources
@@ -76,3 +79,22 @@ def test_a_model_is_loaded_later_unless_the_program_ends(monkeypatch: pytest.Mon
     later.close()
     with pytest.raises(EmbedderError, match="closed"):
         later.embed(["text"])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "from memcrdt.search.embedders.transformer import TransformerEmbedder as T; T().embed(['text'])",
+        "from memcrdt.search.embedders.fastembedder import text_embedding as t; t(); import onnxruntime as o;"
+        " o.InferenceSession(MODEL)",
+    ],
+    ids=["shipped", "fastembed"],
+)
+def test_nothing_is_reported_to_the_makers_of_onnx_runtime(use: str, tmp_path: Path) -> None:
+    """Its official builds write a lasting id of the machine and events into the user's cache, and send them."""
+    home, model = tmp_path / "home", resources.files("memcrdt.search") / "models" / transformer.NAME / "model.onnx"
+    home.mkdir()
+    kept = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    folders = dict.fromkeys(("HOME", "USERPROFILE", "LOCALAPPDATA", "APPDATA", "XDG_CACHE_HOME", "TMPDIR"), str(home))
+    subprocess.run([sys.executable, "-c", f"MODEL = {str(model)!r}; {use}"], env=kept | folders, check=True)
+    assert list(home.rglob("*")) == []
