@@ -17,8 +17,7 @@ from memcrdt.importing.lines import LINE_BYTES
 from memcrdt.model import limits
 from memcrdt.server.bodies import FilterQuery
 from memcrdt.server.callers import in_thread, service_of
-from memcrdt.server.problems import problem
-from memcrdt.service.problems import problem_of
+from memcrdt.server.problems import members_of, problem
 from memcrdt.service.transfer import BATCH, ImportedLine, LineImport, begins_memory, exported
 
 NDJSON: Final = "application/x-ndjson"
@@ -86,7 +85,7 @@ async def import_memories(
                 return problem("too_large", f"over {LINES:,} lines; the first {count - len(batch):,} are imported")
             results += map(_line, await in_thread(taken.take, batch))
     except StoreError as exc:
-        results.append(json.dumps({"error": problem_of(exc).to_dict()}) + "\n")
+        results.append(json.dumps({"error": members_of(exc)}) + "\n")
     else:
         report = {name: value for name, value in taken.report.to_dict().items() if name != "refusals"}
         results.append(json.dumps({"report": report}) + "\n")

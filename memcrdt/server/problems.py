@@ -97,8 +97,25 @@ def problem(code: str, detail: str, *, remedy: str | None = None, **more: Any) -
         remedy: The next step. Default: the usual one of the type.
         **more: Further members of the problem.
     """
+    return _response(_members(code, detail, remedy, more))
+
+
+def refusal(error: MemcrdtError, **more: Any) -> JSONResponse:
+    """Return an exception of memcrdt as a response."""
+    return _response(members_of(error, **more))
+
+
+def members_of(error: MemcrdtError, **more: Any) -> dict[str, Any]:
+    """Return an exception of memcrdt as the members of a problem, for an answer that has already begun."""
+    known = problem_of(error)
+    if isinstance(error, ConfirmationError):
+        more.update(count=error.count, confirm=error.confirm)
+    return _members(known.code, known.reason, known.remedy, more)
+
+
+def _members(code: str, detail: str, remedy: str | None, more: Mapping[str, Any]) -> dict[str, Any]:
     status, title = KINDS[code]
-    said = {
+    return {
         "type": TYPES + code,
         "title": title,
         "status": status,
@@ -107,20 +124,16 @@ def problem(code: str, detail: str, *, remedy: str | None = None, **more: Any) -
         "remedy": _REMEDIES.get(code, "") if remedy is None else remedy,
         **more,
     }
+
+
+def _response(members: dict[str, Any]) -> JSONResponse:
+    status = members["status"]
     headers = {"Cache-Control": "no-store"}
     if status == 503:
         headers["Retry-After"] = str(_RETRY_S)
     if status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="memcrdt"'
-    return JSONResponse(said, status, headers, MEDIA_TYPE)
-
-
-def refusal(error: MemcrdtError, **more: Any) -> JSONResponse:
-    """Return an exception of memcrdt as a response."""
-    known = problem_of(error)
-    if isinstance(error, ConfirmationError):
-        more.update(count=error.count, confirm=error.confirm)
-    return problem(known.code, known.reason, remedy=known.remedy, **more)
+    return JSONResponse(members, status, headers, MEDIA_TYPE)
 
 
 def add_handlers(app: FastAPI) -> None:

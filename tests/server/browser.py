@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 PICTURES = os.environ.get("MEMCRDT_PICTURES")  # a folder that keeps the pictures of the tests
 
+UNKNOWN_READS = Path(__file__).parent / "unknown_reads.js"
 PATIENCE_S = 30
 MOST_STOPS = 60  # of Tab, around a whole page
 POLL_S = 0.1  # between two looks at a condition
@@ -56,10 +57,21 @@ def chromium(profile: Path) -> Iterator[Chrome]:
         page.quit()
 
 
+def watch_reads(browser: Chrome) -> None:
+    """Let the browser complain when a page reads a name from an answer that does not have it."""
+    source = {"source": UNKNOWN_READS.read_text("utf-8")}
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
+
+
+def unknown_reads(browser: Chrome) -> list[str]:
+    """Leave the page, and return what it read from answers that do not have it."""
+    browser.get("about:blank")
+    return [each for each in errors_of(browser) if "the answer has no " in each]
+
+
 def sign_in(browser: Chrome, home: Path, url: str, screen: str = "now") -> None:
     """Sign in by a new link, and open a screen."""
     browser.get("about:blank")
-    errors_of(browser)  # those of an earlier test
     from memcrdt.server.sessions import offer
 
     browser.get(f"{url}/#code={offer(home)}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import memcrdt
-from tests.server.browser import chromium
+from tests.server.browser import chromium, unknown_reads, watch_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,10 +52,18 @@ def _url(home: Path) -> Iterator[str]:
         yield said["http"]
 
 
-@pytest.fixture(name="browser", scope="session")
-def _browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+@pytest.fixture(name="chromium", scope="session")
+def _chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with chromium(tmp_path_factory.mktemp("profile")) as browser:
+        watch_reads(browser)
         yield browser
+
+
+@pytest.fixture(name="browser")
+def _browser(chromium: Chrome) -> Iterator[Chrome]:
+    """Return the browser of all tests. Afterwards, the page must have read only what the answers have."""
+    yield chromium
+    assert unknown_reads(chromium) == []
 
 
 @pytest.fixture(name="client")

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import memcrdt
+from memcrdt.errors import DiskFullError
 from memcrdt.server import files
+from memcrdt.service.transfer import LineImport
 from tests.server.conftest import bearer
 
 if TYPE_CHECKING:
@@ -116,3 +118,19 @@ def test_an_import_is_streamed_and_limited(
     many = b"\n".join(b'"%d"' % n for n in range(300))
     refused = client.post("/v1/import", content=many, headers=NDJSON)
     assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+def test_an_import_that_the_store_ends_says_so_in_its_last_line(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a problem as every other one: the client reads what happened, and what to do."""
+
+    def full(*_: object) -> None:
+        raise DiskFullError("the disk is full, and nothing was changed; make room on it")
+
+    monkeypatch.setattr(LineImport, "take", full)
+    (last,) = _import(client, b'"Deploys go out on Tuesdays"')
+    problem = last["error"]
+    assert (problem["type"], problem["status"], problem["code"]) == ("/v1/problems/disk_full", 507, "disk_full")
+    assert problem["detail"] == "the disk is full, and nothing was changed; make room on it"
+    assert problem["remedy"]

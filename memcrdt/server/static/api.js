@@ -86,7 +86,7 @@ export async function follow(tell, state, signal) {
       state(true);
       for await (const event of events(answer.body)) {
         if (event.id) last = event.id;
-        if (event.data) tell(event.event, JSON.parse(event.data));
+        if (event.data && event.event !== "end") tell(JSON.parse(event.data)); // after the end it connects again
       }
     } catch (error) {
       if (error.name === "AbortError") return;

@@ -39,7 +39,7 @@ function useFeed() {
     const listeners = new Set();
     return {
       listen: (call) => (listeners.add(call), () => void listeners.delete(call)),
-      tell: (kind, change) => listeners.forEach((call) => call(kind, change)),
+      tell: (change) => listeners.forEach((call) => call(change)),
     };
   }, []);
   useEffect(() => {

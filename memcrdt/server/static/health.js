@@ -1,7 +1,7 @@
 // Health, export and import.
 
 import { useState } from "./vendor/hooks.js";
-import { address, call, get, raw } from "./api.js";
+import { Problem, address, call, get, raw } from "./api.js";
 import { Failure, Time, Verdict, Words, bytes, html, shown, useAction, useLoaded } from "./ui.js";
 
 const SHOWN = 20; // refused lines
@@ -80,7 +80,7 @@ function Import() {
       const answer = await raw("POST", path, { body: given.get("file"), type: "application/x-ndjson" });
       const lines = (await answer.text()).trim().split("\n").map((line) => JSON.parse(line));
       const last = lines.pop();
-      setResult({ report: last.report, error: last.error, refused: lines.filter((line) => !line.ok) });
+      setResult({ report: last.report, problem: last.error && new Problem(last.error), refused: lines.filter((line) => !line.ok) });
     });
   };
   return html`<section aria-label="Import"><h2>Import</h2>
@@ -89,7 +89,7 @@ function Import() {
       <label><input type="checkbox" name="dry_run" defaultChecked /> only count</label>
       <button class="secondary" disabled=${isRunning} aria-busy=${isRunning}>Import</button>
     </form>
-    <${Failure} problem=${problem ?? (result?.error && { message: result.error.detail ?? "the import failed", remedy: result.error.remedy })} />
+    <${Failure} problem=${problem ?? result?.problem} />
     ${result?.report &&
     html`<div role="status"><p>${Object.entries(result.report).filter(([, value]) => typeof value === "number").map(([name, value]) => `${name.replaceAll("_", " ")}: ${value}`).join(", ")}</p>
       <ul>${result.refused.slice(0, SHOWN).map((line) => html`<li>line ${line.line}: ${shown(line.reason)}</li>`)}</ul></div>`}

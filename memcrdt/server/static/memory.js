@@ -18,7 +18,7 @@ export function Memory({ id, feed }) {
     ]);
     return { ...found, history, links, devices: [...devices, { device: health.device, name: "this device", spaces: [] }] };
   }, [id]);
-  useEffect(() => feed.listen((kind, change) => change.id === id && kind !== "forgotten" && reload()), [id]);
+  useEffect(() => feed.listen((change) => change.id === id && change.kind !== "forgotten" && reload()), [id]);
   if (!loaded) return html`<h1>A memory</h1><${Failure} problem=${problem} />`;
   const { memory } = loaded;
   return html`

@@ -31,9 +31,9 @@ export function Now({ feed, isLive }) {
       const news = await Promise.all(changes.map(entryOf));
       setEntries((old) => merged(news.filter((each) => each.memory !== null).reverse(), old));
     };
-    const stop = feed.listen((kind, change) => {
+    const stop = feed.listen((change) => {
       waiting.delete(change.id);
-      waiting.set(change.id, { ...change, kind });
+      waiting.set(change.id, change);
       timer ??= setTimeout(show, TOGETHER_MS);
     });
     return () => (stop(), clearTimeout(timer));
