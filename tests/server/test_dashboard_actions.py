@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,22 @@ pytest.importorskip("mcp", reason="the extra memcrdt[server] is not installed")
 pytest.importorskip("selenium", reason="selenium is not installed")
 
 import memcrdt
+from memcrdt.errors import ReadOnlyError
 from memcrdt.store.alarms import raise_alarm
 from tests.npm import install
-from tests.server.browser import click, errors_of, fill, go, picture, press, sign_in, tab_to, text_of, until
+from tests.server.browser import (
+    PATIENCE_S,
+    click,
+    errors_of,
+    fill,
+    go,
+    picture,
+    press,
+    sign_in,
+    tab_to,
+    text_of,
+    until,
+)
 from tests.server.conftest import rivals
 
 if TYPE_CHECKING:
@@ -128,6 +142,70 @@ def test_a_device_that_knocks_is_accepted(browser: Chrome, home: Path, url: str,
         click(browser, "Accept", "dialog")
         until(browser, lambda: laptop.count() == 1)
         assert laptop.get(added).device == desktop.device
+    assert errors_of(browser) == []
+
+
+def test_a_device_that_is_off_is_shown_with_its_last_error_and_what_to_do(
+    browser: Chrome, home: Path, url: str, tmp_path: Path
+) -> None:
+    """Both are gone when the device is back. A device without an address has an advice of its own."""
+    card = "return document.querySelector(`[data-device='${arguments[0]}']`)?.innerText ?? ''"
+    with _desktop(tmp_path, home, "desktop") as desktop, memcrdt.open(home) as laptop:
+
+        def said() -> str:
+            return str(browser.execute_script(card, desktop.device))
+
+        def error() -> str:
+            (device,) = (each for each in laptop.devices() if each.device == desktop.device)
+            return (device.error or "").replace("`", "")
+
+        phone = laptop.accept(_other(tmp_path), name="phone").device
+        at = until(browser, lambda: (found := laptop.sync.serving()) and found.port)
+        desktop.accept(laptop.device, name="laptop", address=f"127.0.0.1:{at}")
+        desktop.sync.start(**NETWORK)
+        port = until(browser, lambda: (found := desktop.sync.serving()) and found.port)
+        laptop.accept(desktop.device, name="desktop", address=f"127.0.0.1:{port}")
+        sign_in(browser, home, url, "devices")
+        until(browser, lambda: "not connected" not in said() and "connected, in sync" in said())
+        assert "Check that the device is on" not in said()
+        assert "No address is known" in browser.execute_script(card, phone)
+        desktop.sync.stop()
+        until(browser, lambda: "not connected" in said() and (now := error()) != "" and now in said())
+        assert "Check that the device is on, that memcrdt serve runs there" in said()
+        browser.execute_script("document.querySelector('.failure').scrollIntoView({block: 'center'})")
+        picture(browser, "devices-error", home.parent)
+        desktop.sync.start(**NETWORK)
+        until(browser, lambda: "not connected" not in said() and "connected, in sync" in said())
+        until(browser, lambda: "cannot reach" not in said() and "Check that the device is on" not in said())
+    assert errors_of(browser) == []
+
+
+def test_a_space_is_shared_to_be_read_only(browser: Chrome, home: Path, url: str, tmp_path: Path) -> None:
+    """The other device gets what is in the space, the page says that it may read, and it cannot add anything."""
+    with _desktop(tmp_path, home, "desktop") as desktop, memcrdt.open(home) as laptop:
+        laptop.space("team").create()
+        added = laptop.add("Deploys go out on Tuesdays", space="team")
+        sign_in(browser, home, url, "devices")
+        until(browser, lambda: "Pair another device" in text_of(browser))
+        browser.execute_script("document.querySelector('main details').open = true")
+        for chosen in ("[value=personal]", "[value=team]", "[name=read_only]"):
+            browser.execute_script(f"document.querySelector('input{chosen}').click()")
+        click(browser, "Show a code")
+        code = until(browser, lambda: re.search(r"pair (\S+) --address \S+:(\d+)", text_of(browser)))
+        desktop.sync.join(code[1], address=f"127.0.0.1:{code[2]}", timeout=PATIENCE_S)
+        until(browser, lambda: "Paired with desktop" in text_of(browser))
+        members = "return [...document.querySelectorAll('[aria-label=Spaces] tr')].map((row) => row.innerText)"
+        until(browser, lambda: "desktop\tread" in browser.execute_script(members))
+        assert "this device\tread and write" in browser.execute_script(members)
+        browser.execute_script("document.querySelector('[aria-label=Spaces]').scrollIntoView()")
+        picture(browser, "devices-read-only", home.parent)
+        at = until(browser, lambda: (found := laptop.sync.serving()) and found.port)
+        desktop.accept(laptop.device, name="laptop", address=f"127.0.0.1:{at}", spaces=["team"])
+        desktop.sync.start(**NETWORK)
+        until(browser, lambda: [each.id for each in desktop.list(space="team")] == [added])
+        with pytest.raises(ReadOnlyError):
+            desktop.add("Deploys go out on Fridays", space="team")
+        assert laptop.count(space="personal") == desktop.count(space="personal") == 0
     assert errors_of(browser) == []
 
 
