@@ -75,8 +75,11 @@ def import_command(face: Face, /, file: str | None, origin: str | None, *, detec
         for refusal in report.refusals:
             say(f"{refusal.name or f'line {refusal.line}'}: {refusal.reason}")
     if not any(getattr(report, each) for each in _COUNTS):
-        say(f"there is nothing to import in {file or 'the usual place'}; is it the right file or folder?")
+        place = "stdin" if file == STDIO else file or "the usual place"
+        say(f"there is nothing to import in {place}; is it the right file or folder?")
     if report.refused:
+        if origin is None and not any(getattr(report, each) for each in _COUNTS if each != "refused"):
+            say("nothing of it is a memory; if the file is from another program, name the program with --from")
         raise click.exceptions.Exit(1)
 
 

@@ -58,6 +58,8 @@ def _of_file(file: Path, patterns: Collection[str], lists: Collection[str]) -> I
     if zipfile.is_zipfile(file):
         for pattern in patterns:
             yield from _of_members(file, pattern, lists)
+    elif file.suffix.lower() == ".zip":
+        yield file.name, InputError("the zip file is damaged or was not downloaded to its end")
     else:
         with file.open("rb") as data:
             yield from ((file.name, element) for element in elements(data, lists))

@@ -78,8 +78,13 @@ class ImportReport(Record):
 def check_source_file(home: Path | None, given: object, format: str | None, formats: Collection[str]) -> File:
     """Return the path or stream to import. Raises InputError for an unsuitable file or an unknown format."""
     file = paths.check_file(given, "the file to import")
-    if format is None and isinstance(file, Path) and file.suffix != ".jsonl" and not os.access(file, os.F_OK):
-        raise InputError(f"{file} cannot be found; name another file or folder")
+    if format is None and isinstance(file, Path) and file.suffix != ".jsonl":
+        if not os.access(file, os.F_OK):
+            raise InputError(f"{file} cannot be found; name another file or folder")
+        raise InputError(
+            f"{file} is no .jsonl file; name the program that it is from (import_from() in Python, --from on the "
+            f"command line), or the format of an export (format=, --format): {', '.join(formats)}"
+        )
     check_format(format, file, formats)
     check_apart(home, file)
     return file
@@ -162,7 +167,8 @@ class Import:
                 if progress is not None:
                     progress(done)
         except OSError as exc:
-            raise InputError(f"{name} cannot be read ({exc.strerror or exc}); name another file or folder") from exc
+            missing = exc.filename or name  # a source may look for a file in the folder that was named
+            raise InputError(f"{missing} cannot be read ({exc.strerror or exc}); name another file or folder") from exc
         except StoreError as exc:
             if not taken:
                 raise

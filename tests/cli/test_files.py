@@ -126,8 +126,9 @@ def test_a_file_may_be_called_dash(cli: Cli, tmp_path: Path, monkeypatch: pytest
 
 
 def test_what_to_do_is_said_in_options(cli: Cli, file: Path, tmp_path: Path) -> None:
-    """For a file without a known suffix, and for an unknown space."""
+    """For a file without a known suffix, which may be of another program, and for an unknown space."""
     cli("export", str(tmp_path / "all")).failed(2, "--format")
+    cli("import", str(tmp_path)).failed(2, "--from")
     file.write_text(json.dumps({"text": "one", "space": "nowhere"}) + "\n")
     assert "--space" in cli("import", str(file)).err
 
@@ -164,6 +165,22 @@ def test_an_import_of_nothing_says_so(cli: Cli, tmp_path: Path) -> None:
     (notes / "Ada.md").write_text("Ada likes tea.")
     for _ in range(2):
         assert cli("import", "--from", "markdown", str(notes)).err == ""
+
+
+def test_a_file_of_another_program_that_is_taken_for_ours_is_not_a_riddle(cli: Cli, file: Path) -> None:
+    """If no line of it is one of ours, the program has to be named. A file with a line of ours is ours."""
+    entity = json.dumps({"type": "entity", "name": "Ada", "entityType": "person", "observations": []})
+    file.write_text(f"{entity}\n")
+    hint = "if the file is from another program"
+    assert hint in cli("import", str(file)).err
+    assert hint not in cli("import", str(file), "--from", "server-memory").err
+    file.write_text(f'{entity}\n"Ada likes tea"\n')
+    assert hint not in cli("import", str(file)).err
+
+
+def test_an_import_of_nothing_from_stdin_names_stdin(cli: Cli) -> None:
+    """Not the dash that was typed."""
+    assert "nothing to import in stdin" in cli("import", "-", stdin=b"").err
 
 
 def test_an_import_needs_a_file_or_a_program(cli: Cli, file: Path) -> None:

@@ -56,6 +56,12 @@ def test_a_database_that_is_missing_is_named(memory: Memory, tmp_path: Path, sou
         memory.import_from(source, tmp_path / "missing.db")
 
 
+def test_a_folder_without_a_database_of_chroma_says_which_file_is_missing(memory: Memory, tmp_path: Path) -> None:
+    """The folder itself is there."""
+    with pytest.raises(InputError, match=r"chroma\.sqlite3 cannot be read \(No such file"):
+        memory.import_from("chroma", tmp_path)
+
+
 def test_documents_of_chroma(memory: Memory, tmp_path: Path) -> None:
     """With the types of their metadata. An embedding without a text is refused, and a deleted one is gone."""
     folder = unpacked("chroma", tmp_path / "other")

@@ -80,6 +80,16 @@ def test_files_in_zip_files_and_folders_are_found_by_name(tmp_path: Path) -> Non
     assert [value for _, value in json_elements(tmp_path / "a.json", wanted)] == [8]
 
 
+def test_a_zip_file_that_was_not_downloaded_to_its_end_is_no_bad_json(tmp_path: Path) -> None:
+    """The list of its members is missing, which stands at the end."""
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w") as members:
+        members.writestr("a.json", json.dumps(list(range(5_000))))
+    file = tmp_path / "part.zip"
+    file.write_bytes((tmp_path / "whole.zip").read_bytes()[:2_000])
+    ((name, refusal),) = json_elements(file, ("a*.json", "*.json"))
+    assert (name, isinstance(refusal, InputError), "zip" in str(refusal)) == ("part.zip", True, True)
+
+
 def test_a_damaged_zip_file_is_refused(tmp_path: Path) -> None:
     """With its name."""
     file = tmp_path / "a.zip"
