@@ -95,7 +95,7 @@ def open(  # noqa: A001 - the name of the public interface
         if read_only:
             raise InputError(f"{IN_MEMORY} is a new, empty memory; open it for writing, or name a folder")
         return assembled(None, store_in_memory(index), index, Offline, config, sync=sync)
-    if not (folder / KEY_FILE).exists():  # do not create a key for a home that cannot be opened
+    if not (folder / KEY_FILE.name).exists():  # do not create a key for a home that cannot be opened
         check_file(folder / FILE)
         if (server := holder(folder)) is not None:  # its connections prove the former key until it ends
             raise LockedError(

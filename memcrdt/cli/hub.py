@@ -238,7 +238,6 @@ def _lines(found: HubCheck) -> dict[str, object]:
     return {
         "postgres": found.server,
         "tables": versions or f"version {found.schema_version} of {found.newest_version}",
-        "pgvector": found.pgvector,
         "hub": f"{found.name} ({readable(found.device)})" if found.device else "none yet; `memcrdt hub` makes it",
         "key": found.key,
         "log rows": found.log_rows,

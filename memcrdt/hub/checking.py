@@ -17,19 +17,20 @@ from memcrdt.memory.devices import Device, device_of
 from memcrdt.model.device_ids import shown
 from memcrdt.model.serialization import Record
 from memcrdt.net.handshake import now_ms
-from memcrdt.net.identity import device_id_of
+from memcrdt.net.identity import KeyFile, device_id_of
 from memcrdt.store import alarms, log, meta
 from memcrdt.store.alarms import StoreAlarm
 from memcrdt.store.overview import peer_states
 from memcrdt.store.sql import SqlConnection
 
-KEY_FILE: Final = "hub.key"  # another name than that of a home's key: the two never become one device
+# Another name than that of a home's key: the two never become one device.
+KEY_FILE: Final = KeyFile(
+    "hub.key",
+    "copy it from a machine that runs the hub, or from a backup. If no copy is left, move it away, and take the hub"
+    " over with a new key: memcrdt hub --take-over",
+)
 NAME: Final = "hub name"  # in the database, because all processes sign the same name
 CONNECT_S: Final = 10
-
-_VECTOR: Final = """
-SELECT coalesce((SELECT extversion FROM pg_extension WHERE extname = 'vector'),
-  (SELECT 'not created' FROM pg_available_extensions WHERE name = 'vector'), 'missing')"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,6 @@ class HubCheck(Record):
         server: The version of PostgreSQL.
         schema_version: The version of the tables; 0 without tables.
         newest_version: The version that this memcrdt needs.
-        pgvector: The version of pgvector in the database, `not created` if the server only has it, or `missing`.
         device: The id of the hub; None if the database has no hub.
         name: The name that other devices see.
         key: `here` if the folder has the key of the hub, otherwise `missing` or `another`.
@@ -54,7 +54,6 @@ class HubCheck(Record):
     server: str
     schema_version: int
     newest_version: int
-    pgvector: str
     device: str | None
     name: str
     key: str
@@ -95,7 +94,6 @@ def check(folder: Path, dsn: str) -> HubCheck:
             server=str(db.execute("SHOW server_version").get),
             schema_version=version,
             newest_version=newest,
-            pgvector=str(db.execute(_VECTOR).get),
             device=device,
             name=str(meta.read(db, NAME) or "") if device else "",
             key=key,
@@ -151,9 +149,9 @@ def _device(db: SqlConnection) -> str | None:
 
 def _key(folder: Path, device: str | None) -> tuple[str, Sequence[str]]:
     """Return whether the folder has the key of the hub, and the problem with it."""
-    path = folder / KEY_FILE
+    path = folder / KEY_FILE.name
     if not path.exists():
-        missing = f"{folder} has no {KEY_FILE}; copy it from a machine that runs the hub {shown(device or '')}"
+        missing = f"{folder} has no {KEY_FILE.name}; copy it from a machine that runs the hub {shown(device or '')}"
         return "missing", [missing] if device else []
     try:
         own = device_id_of(folder, KEY_FILE)

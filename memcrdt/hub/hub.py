@@ -97,8 +97,8 @@ class Hub:
         """
         if name is not None:
             check_name(name, "the name of the hub")
-        if not takes_over and not (address.folder / KEY_FILE).exists() and (device := hub_device(address.dsn)):
-            raise StoreError(_NO_KEY.format(folder=address.folder, file=KEY_FILE, device=shown(device)))
+        if not takes_over and not (address.folder / KEY_FILE.name).exists() and (device := hub_device(address.dsn)):
+            raise StoreError(_NO_KEY.format(folder=address.folder, file=KEY_FILE.name, device=shown(device)))
         identity = Identity.load_or_create(address.folder, KEY_FILE)
         config = configuration.load(address.folder)
         index = search_index(make_embedder(config.embedder, threads=config.embed_threads))

@@ -20,6 +20,7 @@ from memcrdt.hub.peers import RENEW_S, HubPeers
 from memcrdt.hub.quotas import QuotaReplica, Quotas
 from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.net.addresses import Address, own_addresses
+from memcrdt.net.listener import Places
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.node.driver import Driver
 from memcrdt.node.runner import driver_parts
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from memcrdt.hub.hub import Hub
 
 ANSWER_S: Final = 5.0  # for a look at the database
+# All connections of a balancer come from its address. Where one address may have every place, a new connection can
+# displace the oldest, so silent ones keep nobody out.
+PLACES: Final = Places(total=64, per_host=64)
 
 _log = logging.getLogger(__name__)
 
@@ -89,6 +93,7 @@ class HubNode:
                 driver_parts(hub.store, hub.identity, changes, lambda: hub.name, hub=HubHint(options.backup_days)),
                 replica=QuotaReplica(hub.store, options.quotas),
                 peers=self._peers,
+                places=PLACES,
                 may_dial=self._peers.may_dial,
             )
             self._driver = Driver(parts, (Address(options.host, options.port),), self._port_changed)

@@ -1,7 +1,7 @@
 """Quotas: how much a member may send to a hub in a minute, so that one laptop does not keep the others waiting.
 
-What is over a quota is not taken now. Nothing is lost: it stays on the laptop, and the next comparison, half a minute
-later, asks for it again. Each process counts for itself, and a device is connected to one of them.
+What is over a quota is not taken now. Nothing is lost: it stays on the laptop, and the comparisons, each half a minute
+after the other, ask for it again. Each process counts for itself, and a device is connected to one of them.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Quotas:
 
 
 @dataclass(slots=True)
-class _Bucket:
-    """What a member has used. It empties by a quota in a minute, so a very large update fills it for longer."""
+class _Used:
+    """What a member has used since `since`. What a very large update is over a quota counts in the next minutes."""
 
-    at: float
-    updates: float = 0.0
-    size: float = 0.0
+    since: float
+    updates: int = 0
+    size: int = 0
 
 
 class QuotaReplica(StoreReplica):
@@ -68,33 +68,34 @@ class QuotaReplica(StoreReplica):
         super().__init__(store)
         self._quotas = quotas
         self._clock = clock
-        self._used: dict[str, _Bucket] = {}
+        self._used: dict[str, _Used] = {}
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
-        """Apply an update, unless its sender has used up a quota. One update may go over it, however large."""
-        bucket = self._bucket(origin)
-        if quota := self._used_up(bucket):
+        """Apply an update, unless its sender has used up a quota. The last one may go over that of bytes."""
+        used = self._used_by(origin)
+        if quota := self._used_up(used):
             reason = _OVER.format(quota=quota)
             _log.info("%s: %s", shown(origin), reason)
             return Applied("later", self.state_vector(space, shard), reason)
-        bucket.updates += 1
-        bucket.size += len(update)
+        used.updates += 1
+        used.size += len(update)
         return super().apply(space, shard, update, origin)
 
-    def _used_up(self, bucket: _Bucket) -> str:
+    def _used_up(self, used: _Used) -> str:
         """Return the quota that is used up, in words; an empty text if none is."""
         quotas = self._quotas
-        if quotas.updates is not None and bucket.updates >= quotas.updates:
+        if quotas.updates is not None and used.updates >= quotas.updates:
             return f"{quotas.updates:,} updates"
-        if quotas.size is not None and bucket.size >= quotas.size:
+        if quotas.size is not None and used.size >= quotas.size:
             return f"{quotas.size / MIB:,.3g} MiB"
         return ""
 
-    def _bucket(self, origin: str) -> _Bucket:
+    def _used_by(self, origin: str) -> _Used:
+        """Return what a member has used, without the quotas of the minutes that are over."""
         now = self._clock()
-        bucket = self._used.setdefault(origin, _Bucket(now))
-        part = (now - bucket.at) / MINUTE_S
-        bucket.at = now
-        bucket.updates = max(0.0, bucket.updates - part * (self._quotas.updates or 0))
-        bucket.size = max(0.0, bucket.size - part * (self._quotas.size or 0))
-        return bucket
+        used = self._used.setdefault(origin, _Used(now))
+        minutes = int((now - used.since) // MINUTE_S)
+        used.since += minutes * MINUTE_S
+        used.updates = max(0, used.updates - minutes * (self._quotas.updates or 0))
+        used.size = max(0, used.size - minutes * (self._quotas.size or 0))
+        return used

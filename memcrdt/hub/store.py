@@ -314,7 +314,6 @@ class PostgresStore(BaseStore[PostgresConnection]):
 
     def _new_client(self, db: SqlConnection) -> tuple[str, str, int]:
         meta.renew_client_id(db, self.boot, self.options.random)
-        db.execute(_COUNT_WRITE)
         return (*self._identity(db)[:2], meta.facts(db).client_id)
 
     def _use_facts(self, db: SqlConnection) -> None:

@@ -14,8 +14,9 @@ import stat
 import sys
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import CorruptError, NotFoundError, StoreError
 from memcrdt.model.device_ids import KEY_BYTES, device_id
@@ -27,7 +28,21 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-KEY_FILE = "device.key"
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A kind of key file.
+
+    Attributes:
+        name: Its name in the folder.
+        restore: What to do when it is damaged, as a part of a sentence.
+    """
+
+    name: str
+    restore: str
+
+
+KEY_FILE: Final = KeyFile("device.key", "restore the file from a backup, or move it away to become a new device")
 
 _FORMAT = "memcrdt device key 1: the private half is secret, never copy it to another device"
 _FILE_BYTES_MAX = 4096
@@ -39,32 +54,33 @@ _log = logging.getLogger(__name__)
 class Identity:
     """The key of this installation. `cryptography` is imported only to make the key or to sign."""
 
-    def __init__(self, path: Path, public_key: bytes, private_key: bytes) -> None:
+    def __init__(self, path: Path, public_key: bytes, private_key: bytes, restore: str = KEY_FILE.restore) -> None:
         self.public_key = public_key
         self.device_id = device_id(public_key)
         self._path = path
+        self._restore = restore
         self._private_key = private_key
         self._signer: Ed25519PrivateKey | None = None
 
     @classmethod
-    def load_or_create(cls, home: Path, file: str = KEY_FILE) -> Identity:
+    def load_or_create(cls, home: Path, file: KeyFile = KEY_FILE) -> Identity:
         """Return the identity of the installation in the folder `home`. Creates the key and the folder if missing.
 
         If several processes do this at once, one makes the key and all of them return it.
 
         Args:
             home: The folder.
-            file: The name of the key file in it.
+            file: The key file in it.
 
         Raises:
             StoreError: Other users can read the file, or the folder cannot be written.
             CorruptError: The file is not a key file.
         """
-        path = home / file
+        path = home / file.name
         with _translated(path):
             if not path.exists():
                 _create(path)
-            return cls(path, *_parse(path, _read(path)))
+            return cls(path, *_parse(path, file.restore), file.restore)
 
     def sign(self, message: bytes) -> bytes:
         """Return the Ed25519 signature (64 bytes). Raises CorruptError if the two halves of the key do not match."""
@@ -77,30 +93,27 @@ class Identity:
 
         signer = Ed25519PrivateKey.from_private_bytes(self._private_key)
         if signer.public_key().public_bytes_raw() != self.public_key:
-            raise CorruptError(f"the two halves of the device key {self._path} do not match; {_RESTORE}")
+            raise CorruptError(f"the two halves of the device key {self._path} do not match; {self._restore}")
         return signer
 
 
-def device_id_of(home: Path, file: str = KEY_FILE) -> str:
+def device_id_of(home: Path, file: KeyFile = KEY_FILE) -> str:
     """Return the device id of the installation in `home`, without making a key.
 
     Args:
         home: The folder.
-        file: The name of the key file in it.
+        file: The key file in it.
 
     Raises:
         NotFoundError: There is no key.
         StoreError: Other users can read the key file.
         CorruptError: The file is not a key file.
     """
-    path = home / file
+    path = home / file.name
     with _translated(path):
         if not path.exists():
             raise NotFoundError(f"there is no device key in {home}; run `memcrdt init`, or name another home")
-        return device_id(_parse(path, _read(path))[0])
-
-
-_RESTORE = "restore the file from a backup, or move it away to become a new device"
+        return device_id(_parse(path, file.restore)[0])
 
 
 @contextmanager
@@ -218,15 +231,15 @@ if sys.platform != "win32":
         )
 
 
-def _parse(path: Path, data: bytes) -> tuple[bytes, bytes]:
-    """Return the public and the private half of the key."""
+def _parse(path: Path, restore: str) -> tuple[bytes, bytes]:
+    """Return the public and the private half of the key in a file."""
     try:
-        content = parse_json(data)
+        content = parse_json(_read(path))
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
         halves = bytes.fromhex(content["public_key"]), bytes.fromhex(content["private_key"])
     except (ValueError, TypeError, KeyError) as exc:
-        raise CorruptError(f"{path} is not a device key that this version of memcrdt can read; {_RESTORE}") from exc
+        raise CorruptError(f"{path} is not a device key that this version of memcrdt can read; {restore}") from exc
     if any(len(half) != KEY_BYTES for half in halves):
-        raise CorruptError(f"the device key {path} is truncated; {_RESTORE}")
+        raise CorruptError(f"the device key {path} is truncated; {restore}")
     return halves

@@ -1,13 +1,14 @@
 """Answers the dials of other devices: TLS, one WebSocket path, authentication, and nothing else.
 
-Unauthenticated devices get few resources: 3 s, frames of 1 KiB, and 16 connections in total, of which one address may
-have 4. When all are taken, a new one displaces the oldest that has had half a second. Addresses where accepted devices
-are or were have 16 places of their own. The limits apply from the TCP connection on. Web pages cannot connect: browsers
-send an Origin header, and any request with an Origin is refused.
+Unauthenticated devices get few resources: 3 s, frames of 1 KiB, and a few places (`Places`). When all are taken, a new
+one displaces the oldest that has had half a second. Addresses where accepted devices are or were have as many places of
+their own. The limits apply from the TCP connection on. Web pages cannot connect: browsers send an Origin header, and
+any request with an Origin is refused.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.model.device_ids import Signer
@@ -24,14 +25,26 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-PENDING_MAX: Final = 16
-PENDING_PER_HOST_MAX: Final = 4
 DISPLACE_AFTER_S: Final = (
     0.5  # a handshake has five round trips, of 10 ms in a local network and 100 ms across an ocean
 )
 HOSTS_MAX: Final = 256  # where devices were accepted since the start
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """How many connections may be unauthenticated at once.
+
+    Attributes:
+        total: The number of places, and of those of addresses where accepted devices are or were.
+        per_host: How many of them one IPv4 address, or one /64 IPv6 network, may have.
+    """
+
+    total: int = 16
+    per_host: int = 4
+
+
+PLACES: Final = Places()
 Serve: TypeAlias = "Callable[[Connection], Awaitable[None]]"  # serves an accepted device until the connection ends
 
 
@@ -51,6 +64,7 @@ class Listener:
         serve: Serve,
         path: str = PATH,
         *,
+        places: Places = PLACES,
         knows: Callable[[str], bool] = lambda host: False,
     ) -> None:
         """Take the parts.
@@ -60,6 +74,7 @@ class Listener:
             policy: Decides which devices are accepted.
             serve: Serves an accepted device.
             path: The path of the WebSocket.
+            places: How many connections may be unauthenticated at once.
             knows: Whether the address of an accepted device is at a host.
         """
         self.port: int | None = None
@@ -69,6 +84,7 @@ class Listener:
         self._policy = policy
         self._serve = serve
         self._path = path
+        self._places = places
         self._gate: ConnectionGate | None = None
         self._knows = knows
         self._hosts: dict[str, None] = {}  # groups of hosts where devices were accepted, the latest last
@@ -91,8 +107,8 @@ class Listener:
             self._answer,
             GateOptions(
                 context=credentials.context,
-                pending=PENDING_MAX,
-                per_host=PENDING_PER_HOST_MAX,
+                pending=self._places.total,
+                per_host=self._places.per_host,
                 displace_after_s=DISPLACE_AFTER_S,
                 knows=lambda host: host_group(host) in self._hosts or self._knows(host),
             ),

@@ -16,7 +16,7 @@ from memcrdt.net.connection_gate import free_address
 from memcrdt.net.dialer import Dialer, DialTarget
 from memcrdt.net.discovery.candidates import Candidates
 from memcrdt.net.handshake import now_ms
-from memcrdt.net.listener import Listener
+from memcrdt.net.listener import PLACES, Listener, Places
 from memcrdt.net.tasks import BackgroundTasks
 from memcrdt.node.dial_race import DialRace
 from memcrdt.node.gossip_runner import GossipRunner
@@ -69,6 +69,7 @@ class DriverParts:
         incarnation: Returns the incarnation of the store, or None if it never changes. It runs in a thread.
         note_clock: Notes the time in the store, and returns the note. It runs in a thread.
         relays: Returns the relays for devices that no direct path reaches. It runs in a thread.
+        places: How many connections may be unauthenticated at once.
         may_dial: Returns whether this process is the one that dials a device now. It runs in a thread.
     """
 
@@ -83,6 +84,7 @@ class DriverParts:
     incarnation: Callable[[], str | None] = lambda: None
     note_clock: Callable[[], ClockNote] = lambda: ClockNote(now_ms())
     relays: Callable[[], RelayPlan] = RelayPlan
+    places: Places = PLACES
     may_dial: Callable[[str], bool] = lambda device: True
 
 
@@ -120,7 +122,9 @@ class Driver:
         self._peers_changed = asyncio.Event()
         self._records = PeerRecords(parts.peers, parts.introductions, self._store, self._trusted.name)
         self._dialer = Dialer(parts.identity, self._records)
-        self._listener = Listener(parts.identity, self._records, self.serve, knows=self._trusted.has_host)
+        self._listener = Listener(
+            parts.identity, self._records, self.serve, places=parts.places, knows=self._trusted.has_host
+        )
         self._clock_note = ClockNote(now_ms())
         self._dialer.clock = self._listener.clock = self._clock
         self._candidates = Candidates(

@@ -257,10 +257,23 @@ def test_a_check_says_what_is_wrong(
         raw.execute("INSERT INTO schema_version VALUES(9999)")
     code, said = checked()
     assert (code, "upgrade memcrdt" in said) == (1, True)
-    (folder / KEY_FILE).unlink()
+    (folder / KEY_FILE.name).unlink()
     Identity.load_or_create(folder, KEY_FILE)
     assert "copy the file from a machine that runs this hub" in checked()[1]
     assert "does not answer" in checked(f"host={tmp_path} dbname=hub")[1]
+
+
+def test_a_damaged_key_gets_the_advice_of_a_hub(dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its other machines have the same key. A laptop would become a new device instead."""
+    folder = tmp_path / "hub"
+    Hub.open(HubAddress(folder, dsn)).store.close()
+    (folder / KEY_FILE.name).write_text("{}")
+    options = ["--postgres", dsn, "--home", str(folder)]
+    for command in (["check"], ["--port", "0"]):
+        assert run(["hub", *command, *options]) == 1
+        said = capsys.readouterr().err
+        assert "copy it from a machine that runs the hub" in said
+        assert "become a new device" not in said
 
 
 @pytest.mark.parametrize(

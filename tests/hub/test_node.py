@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from functools import partial
@@ -23,6 +24,7 @@ from memcrdt.hub.peers import HubPeers
 from memcrdt.hub.quotas import Quotas
 from memcrdt.memory.forgetting import ForgetProgress, ForgetStatus
 from memcrdt.memory.memory import Memory
+from memcrdt.net import connection_gate
 from memcrdt.net.identity import Identity
 from memcrdt.node.node import Node
 from memcrdt.store import changes, digests, log, reads
@@ -152,9 +154,8 @@ async def test_a_laptop_over_its_quota_sees_the_reason(open_hub: OpenHub, make_l
     options = HubOptions(**LOOPBACK, quotas=Quotas(updates=1))
     async with HubNode(hub, options) as node, Node(laptop, **LOOPBACK) as here:
         await here.connect(node.addresses[0], hub.device)
-        for number in range(2):  # a moment after the first, the quota is no longer used up: one update may go over it
-            laptop.add(f"text {number}")
-            await _eventually(lambda: not laptop.devices()[0].behind)
+        laptop.add("a text")
+        await _eventually(lambda: not laptop.devices()[0].behind)
         laptop.add("over the quota")
         await _eventually(lambda: "1 updates a minute from a device" in (laptop.devices()[0].error or ""))
         assert laptop.devices()[0].behind == 1
@@ -168,6 +169,27 @@ def _followed(node: HubNode) -> int | None:
 def _head(hub: Hub) -> int:
     with hub.store.reading() as db:
         return log.head(db)
+
+
+async def test_fifty_laptops_behind_a_balancer_may_knock_at_once(
+    open_hub: OpenHub, run_hub: RunHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All come from one address, and none has proven yet who it is."""
+    monkeypatch.setattr(connection_gate, "IDENTIFY_S", WAIT_S)
+    hub = open_hub()
+    HubPeers(hub.store).accept("A" * 52)
+    node = await run_hub(hub)
+    assert node.port is not None
+    with ExitStack() as knocking:
+        for _ in range(50):
+            knocking.enter_context(socket.create_connection(("127.0.0.1", node.port)))
+        await _eventually(lambda: _unidentified(node) == 50)
+
+
+def _unidentified(node: HubNode) -> int:
+    gate = node._driver._listener._gate
+    assert gate is not None
+    return sum(gate._pending_at.values())
 
 
 async def test_a_device_is_dialed_only_by_the_process_with_its_lease(
@@ -287,7 +309,7 @@ def test_another_key_is_refused(open_hub: OpenHub, tmp_path: Path) -> None:
     first = open_hub()
     with pytest.raises(StoreError, match="copy the file"):
         open_hub("elsewhere")
-    assert not (tmp_path / "elsewhere" / KEY_FILE).exists()
+    assert not (tmp_path / "elsewhere" / KEY_FILE.name).exists()
     Identity.load_or_create(tmp_path / "elsewhere", KEY_FILE)
     with pytest.raises(StoreError, match="belongs to the hub"):
         open_hub("elsewhere")

@@ -67,6 +67,19 @@ def test_each_member_has_its_own_quota(hub: MakeHub, tmp_path: Path) -> None:
         laptop.close()
 
 
+def test_no_more_than_the_quota_is_taken_in_a_minute(hub: MakeHub, tmp_path: Path) -> None:
+    """However the updates are spread over it. In the next one, as many are taken."""
+    device, clock = _limited(hub, Quotas(updates=3))
+    laptop = BareDevice(tmp_path / "L", "L")
+    taken = []
+    for second in range(0, 120, 6):
+        clock.now_s = 1_000.0 + second
+        laptop.add(f"text {second}")
+        taken += [second for each in device.take(laptop) if each.status == "applied"]
+    assert taken == [0, 6, 12, 60, 66, 72]
+    laptop.close()
+
+
 def test_a_quota_below_one_is_refused() -> None:
     """Nothing could ever be sent."""
     with pytest.raises(InputError, match="smallest"):

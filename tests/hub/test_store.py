@@ -382,6 +382,16 @@ def test_a_process_takes_a_client_id_when_it_first_writes_to_a_document(hub: Mak
     assert _clients(device) == [*taken, other.store.facts.client_id]
 
 
+def test_a_process_that_takes_a_client_id_wakes_no_other(hub: MakeHub, dsn: str) -> None:
+    """Its changes do. The others need not know under which id they will be."""
+    device = hub(dsn=dsn)
+    device.add("a text")
+    other, before = hub(dsn=dsn), device.store.version()
+    other.store.commit(lambda _: None)
+    assert other.store.facts.client_id in _clients(device)
+    assert device.store.version() == before
+
+
 def _clients(device: HubDevice) -> list[int]:
     """Return all client ids of a hub that are remembered, oldest first."""
     with device.store.reading() as db:

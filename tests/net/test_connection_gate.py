@@ -18,7 +18,7 @@ import memcrdt
 from memcrdt.net import connection_gate
 from memcrdt.net.addresses import Address
 from memcrdt.net.connection_gate import Answer, ConnectionGate, GateOptions, PendingConnection, refusing_response
-from memcrdt.net.listener import PENDING_MAX, PENDING_PER_HOST_MAX
+from memcrdt.net.listener import Places
 from memcrdt.net.tls import dialer_context
 from memcrdt.node.node import Node
 from memcrdt.store.membership.peers import Peers
@@ -111,7 +111,7 @@ class Crowd:
         self.done = 0
 
     async def __aenter__(self) -> Crowd:
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(PENDING_MAX + 4)]
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(Places().total + 4)]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -152,7 +152,7 @@ async def test_a_node_stops_whatever_clients_do(
         node = await Node(memory, host="127.0.0.1", port=0).__aenter__()
         assert node.port is not None
         crowd = await stack.enter_async_context(Crowd(node.port, client, tls=tls))
-        await eventually(lambda: crowd.done >= PENDING_PER_HOST_MAX)
+        await eventually(lambda: crowd.done >= Places().per_host)
         async with asyncio.timeout(ENDS_S):
             await node.__aexit__(None, None, None)
     assert [record for record in caplog.records if record.exc_info] == []
@@ -171,7 +171,7 @@ async def test_a_background_network_stops_too(
         assert serving is not None
         assert serving.port is not None
         crowd = await stack.enter_async_context(Crowd(serving.port, half_a_frame, tls=True))
-        await eventually(lambda: crowd.done >= PENDING_PER_HOST_MAX)
+        await eventually(lambda: crowd.done >= Places().per_host)
         async with asyncio.timeout(ENDS_S):
             await asyncio.to_thread(memory.stop_sync)
 
@@ -217,7 +217,7 @@ async def test_addresses_of_one_network_share_one_limit(pair: Pair, monkeypatch:
         return await asyncio.open_connection(address.host, address.port, local_addr=(host, 0))
 
     try:
-        clients = [await client(f"127.0.0.{number}") for number in range(2, 3 + PENDING_PER_HOST_MAX)]
+        clients = [await client(f"127.0.0.{number}") for number in range(2, 3 + Places().per_host)]
     except OSError:
         pytest.skip("this machine has one loopback address only")
     with suppress(ConnectionResetError):
@@ -231,7 +231,7 @@ async def test_closing_while_clients_connect_leaves_no_socket_open(pair: Pair) -
     """Not even a socket whose task has not started. An unclosed socket is a warning, which is an error in tests."""
     _, desktop = pair
     address = desktop.listen()
-    writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(PENDING_PER_HOST_MAX)]
+    writers = [(await asyncio.open_connection(address.host, address.port))[1] for _ in range(Places().per_host)]
     await desktop.listener.close()
     for writer in writers:
         writer.transport.abort()

@@ -269,7 +269,7 @@ async def test_a_device_that_is_revoked_altogether_knows_what_stays_here(
             assert (warning.reason, warning.spaces) == ("revoked", ("personal",))
             assert "by laptop" in warning.text
             assert phone.store.device not in {member.device for member in phone.space("personal").members()}
-        (tmp_path / "phone" / KEY_FILE).rename(tmp_path / "old.key")
+        (tmp_path / "phone" / KEY_FILE.name).rename(tmp_path / "old.key")
         with memcrdt.open(tmp_path / "phone", embedder=None, device_name="phone") as phone:
             await _pair(laptop, phone, eventually)
             async with Node(laptop, host="127.0.0.1", port=0) as there, Node(phone, host="127.0.0.1", port=0) as here:
