@@ -87,7 +87,8 @@ class Scan:
         after: The clock after the last block, by client.
         needs: The state vector that a document must cover so that the update fits without a gap. An update that skips
             over blocks needs these, too.
-        texts: The strings under `text` in its values: the texts of births and revisions, in a well-formed memory.
+        texts: The strings under `text` in its values, each with the string under `kind` beside it: the texts of births
+            and revisions, in a well-formed memory. Revisions have no kind.
         memory: The memory in bytes that its blocks take in a document, at most.
         largest: The bytes of its largest block, which is a register with its key.
         contested: The number of its blocks that may have to find their place among other writes of the same key.
@@ -97,7 +98,7 @@ class Scan:
     first: StateVector
     after: StateVector
     needs: StateVector
-    texts: tuple[str, ...]
+    texts: tuple[tuple[str, str | None], ...]
     memory: int = 0
     largest: int = 0
     contested: int = 0
@@ -244,7 +245,7 @@ class Walk(Cursor):
         self.after: dict[int, int] = {}
         self.needs: dict[int, int] = {}
         self.refers: dict[int, int] = {}  # per client, the clock after the last block that is referred to
-        self.texts: list[str] = []
+        self.texts: list[tuple[str, str | None]] = []
         self.named: str | None = None  # the key of the current block, if the block names it
         self.blocks = 0
         self.largest = 0
@@ -393,11 +394,14 @@ class Walk(Cursor):
         self.take(_NESTED_BYTES + count * _VALUE_BYTES)
         if depth > limits.VALUE_DEPTH:
             self.refuse(f"values nested more than {limits.VALUE_DEPTH} deep")
+        named: dict[str, str | None] = {}
         for _ in range(count):
-            key = self.string() if is_object else None
-            text = self.value(depth)
-            if depth == 1 and key == "text" and text is not None:
-                self.texts.append(text)
+            key = self.string() if is_object else ""
+            value = self.value(depth)
+            if depth == 1 and key in ("text", "kind"):
+                named[key] = value
+        if (text := named.get("text")) is not None:
+            self.texts.append((text, named.get("kind")))
 
     def deletes(self) -> None:
         for client, _, end in self.id_ranges():

@@ -12,7 +12,7 @@ that a merge never mixes two values:
 | `base64` | the value in base64, if it is no text that a memory can have |
 
 The third word is the hash of the value. The keys of further memories contain it, so a value whose memories have not
-all arrived is not there yet.
+all arrived is not there yet. Values are read by their keys: no search finds them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from memcrdt.frameworks.history import LOCAL
 from memcrdt.frameworks.services import service_over
 from memcrdt.frameworks.threads import in_thread
 from memcrdt.model import limits
+from memcrdt.model.attributes import VALUE, VALUE_PART
 from memcrdt.model.checks import check_ttl
 from memcrdt.model.normalization import nfc
 from memcrdt.model.scopes import PERSONAL
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from memcrdt.memory.memory import Memory
     from memcrdt.model.records import MemoryRecord
 
-KIND: Final = "bytes"
-PART_KIND: Final = "bytes-part"
 PARTS: Final = 256  # of one value
 
 _PART_BYTES: Final = limits.TEXT_BYTES - 64  # of a value in one memory, with room for the first line
@@ -85,7 +84,7 @@ class Values:
         if ttl is not None:
             check_ttl(ttl)
         secret = space == LOCAL if allow_secret is None else allow_secret
-        self._memories = Collection(service_over(memory), kind=KIND, scope=scope, space=space, allow_secret=secret)
+        self._memories = Collection(service_over(memory), kind=VALUE, scope=scope, space=space, allow_secret=secret)
         self._memories.check()
         self._ttl = ttl
 
@@ -126,7 +125,7 @@ class Values:
 
     def clear(self) -> None:
         """Delete all values of the scope, on every device that shares the space."""
-        self._memories.forget_matching(kind=[KIND, PART_KIND])
+        self._memories.forget_matching(kind=[VALUE, VALUE_PART])
 
     def _value(self, name: str) -> bytes | None:
         head = self._head(name)
@@ -149,7 +148,7 @@ class Values:
         return None if record is None or self._memories.is_expired(record) else record
 
     def _forget_parts(self, name: str, **of: str) -> None:
-        self._memories.forget_matching(kind=PART_KIND, metadata={"of": name, **of})
+        self._memories.forget_matching(kind=VALUE_PART, metadata={"of": name, **of})
 
     aget = in_thread(get)
     aput = in_thread(put)
@@ -194,13 +193,13 @@ def _memories_of(key: str, value: bytes) -> list[dict[str, Any]]:
         {
             "text": _CONTINUED + piece,
             "key": _part_of(name, digest, number),
-            "kind": PART_KIND,
+            "kind": VALUE_PART,
             "metadata": {"of": name, "digest": digest},
         }
         for number, piece in enumerate(pieces, start=1)
     ]
     line = f"{form} {len(pieces) + 1} {digest}\n"
-    memories = [*parts, {"text": line + first, "key": name, "kind": KIND, "metadata": {"key": key}}]
+    memories = [*parts, {"text": line + first, "key": name, "kind": VALUE, "metadata": {"key": key}}]
     # Bytes in base64 look like a secret by chance only.
     return memories if form == "text" else [{**each, "allow_secret": True} for each in memories]
 

@@ -419,7 +419,7 @@ class Memory:
         Raises:
             NotFoundError: The memory or the space does not exist here.
         """
-        return self._writer.move(checks.check_id(id), self.get(id).text, space)
+        return self._writer.move(self.get(id), space)
 
     def rename_key(
         self,

@@ -22,6 +22,7 @@ from memcrdt.store import listing, reads
 from memcrdt.store.base import AnyStore
 from memcrdt.store.changes import Ulids
 from memcrdt.store.filtering import both, where, with_ids
+from memcrdt.store.indexer import NewText
 from memcrdt.store.mirroring import AddingNote, ChangingNote
 
 
@@ -62,7 +63,7 @@ class MirroredScope:
     def add(self, path: str, note: Note, modified_ms: int, *, again: bool) -> tuple[Outcome, str]:
         request = self._request(path, note, modified_ms)
         plan = AddingNote(request, again=again, new_id=Ulids().take(self._store.now_ms(), self._store.options.random))
-        return self._writer.bring(plan, [note.text], {})
+        return self._writer.bring(plan, [NewText(note.text)], {})
 
     def check_add(self, path: str, note: Note, modified_ms: int) -> None:
         self._request(path, note, modified_ms)
@@ -86,7 +87,7 @@ class MirroredScope:
     def change(self, memory_id: str, change: NoteChange) -> str | None:
         place, edit = (self._info.space, memory_id), self._edit(change)
         plan = ChangingNote(place, replace(edit, text=None), text=change.text, base=change.base, author=self._author)
-        return self._writer.bring(plan, [] if change.text is None else [change.text], {})
+        return self._writer.bring(plan, [] if change.text is None else [NewText(change.text)], {})
 
     def check_change(self, change: NoteChange) -> None:
         self._edit(change)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from memcrdt.model.values import Vector
 from memcrdt.paths import Stream
 from memcrdt.store.base import AnyStore
 from memcrdt.store.importing import Importing
+from memcrdt.store.indexer import Indexable
 from memcrdt.store.spaces import find_space, space_number
 
 File: TypeAlias = Path | Stream
@@ -133,7 +134,7 @@ class Import:
     def __init__(
         self,
         store: AnyStore,
-        add: Callable[[Any, list[str], Mapping[str, Vector]], None],
+        add: Callable[[Any, Sequence[Indexable], Mapping[str, Vector]], None],
         *,
         again: bool,
         dry_run: bool,
@@ -240,7 +241,7 @@ class Import:
         else:
             with self._store.reading() as db:  # what is there already needs neither a vector nor room
                 new = self._plan.changing(db, requests)
-            self._add(partial(self._plan.plan, requests), [each.text for each in new], given_vectors(new))
+            self._add(partial(self._plan.plan, requests), new, given_vectors(new))
 
 
 def _with_past_text(

@@ -12,12 +12,13 @@ from memcrdt.errors import InputError, MemcrdtError
 from memcrdt.memory.retention import Retention
 from memcrdt.model import limits
 from memcrdt.model.filters import INCLUDES, CheckedFilters
-from memcrdt.model.records import Forgotten
+from memcrdt.model.records import Forgotten, MemoryRecord
 from memcrdt.model.requests import AddRequest, RenameRequest, UpdateRequest, check_alive
 from memcrdt.model.values import Vector
 from memcrdt.store import changes, listing, moving, reads
 from memcrdt.store.base import AnyStore
 from memcrdt.store.filtering import Where, both, where, with_ids
+from memcrdt.store.indexer import Indexable, NewText
 from memcrdt.store.membership import receipts
 from memcrdt.store.recovery.damage import mending
 from memcrdt.store.sql import SqlConnection
@@ -48,8 +49,7 @@ class Writer:
         added: list[str] = []
         for batch in self._store.in_turns(batches):
             with _saying_how_far("added", len(added), len(requests)):
-                texts = [request.text for request in batch]
-                added += self.bring(changes.Adding(batch, self._ulids), texts, given_vectors(batch))
+                added += self.bring(changes.Adding(batch, self._ulids), batch, given_vectors(batch))
         return added
 
     def update(self, requests: list[UpdateRequest]) -> None:
@@ -65,7 +65,7 @@ class Writer:
         done = 0
         for batch in self._store.in_turns(batches):
             with _saying_how_far("changed", done, len(requests)):
-                texts = [request.edit.text for request in batch if request.edit.text is not None]
+                texts = [NewText(request.edit.text) for request in batch if request.edit.text is not None]
                 given = {each.edit.text: each.vector for each in batch if each.edit.text and each.vector}
                 self.bring(partial(changes.update_all, batch), texts, given)
             done += len(batch)
@@ -138,13 +138,12 @@ class Writer:
             self._store.scrub()
         return gone
 
-    def move(self, memory_id: str, text: str, space: str) -> str:
-        """Move a memory with this text to another space, and return its new id."""
+    def move(self, record: MemoryRecord, space: str) -> str:
+        """Move a memory to another space, and return its new id."""
         new_id = self._ulids.take(self._store.now_ms(), self._store.options.random)
-        plan = moving.Moving(memory_id, space, new_id)
-        moved = self._commit(
-            plan, self._store.indexer.prepare([text])
-        )  # the store has the text already: no budget to check
+        plan = moving.Moving(record.id, space, new_id)
+        prepared = self._store.indexer.prepare([record])
+        moved = self._commit(plan, prepared)  # the store has the text already: no budget to check
         self._store.scrub()
         return moved
 
@@ -154,7 +153,7 @@ class Writer:
         for batch in self._store.in_turns(list(_batches(requests, limits.TRANSACTION_CHANGES, _text_of))):
             with _saying_how_far("renamed", len(renamed), len(requests)):
                 plan = changes.Renaming(batch, self._ulids)
-                prepared = self._store.indexer.prepare([_text_of(each) for each in batch])
+                prepared = self._store.indexer.prepare([each.added for each in batch])
                 renamed += self._commit(plan, prepared)  # the budget has room: as many go
         self._store.scrub()
         return renamed
@@ -166,13 +165,13 @@ class Writer:
         batches = self._store.in_turns(_batches(places, limits.TRANSACTION_CHANGES, lambda place: ""))
         return sum(self._commit(partial(moving.rename_scope, batch, old, new)) for batch in batches)
 
-    def bring(self, plan: Callable[[Transaction], T], texts: list[str], given: Mapping[str, Vector]) -> T:
+    def bring(self, plan: Callable[[Transaction], T], texts: Sequence[Indexable], given: Mapping[str, Vector]) -> T:
         """Commit a plan that adds these texts, some with given vectors.
 
         Raises StoreError if they exceed the budget, and InputError for vectors of another model.
         """
         if texts:
-            self._retention.check_budget(texts)
+            self._retention.check_budget([each.text for each in texts])
         return self._commit(plan, self._store.indexer.prepare(texts, given))
 
     def _commit(self, plan: Callable[[Transaction], T], prepared: Any = None) -> T:

@@ -31,6 +31,12 @@ from memcrdt.model.values import Json, Time, from_ms, to_ms
 
 Verb: TypeAlias = Literal["add", "update", "import"]
 
+# The kinds of values under keys (memcrdt/frameworks/values.py). Their texts are base64, JSON or what else a program
+# keeps, and it reads them by their keys: no search finds them, and no index has them.
+VALUE: Final = "bytes"
+VALUE_PART: Final = "bytes-part"
+VALUE_KINDS: Final = frozenset({VALUE, VALUE_PART})
+
 
 def unchanged(value: Any) -> Any:
     """Return the value unchanged: for a type whose stored values are shown as they are."""

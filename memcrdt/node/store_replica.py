@@ -19,6 +19,7 @@ from memcrdt.store import alarms, digests, log, meta, quarantine, shared_log, sp
 from memcrdt.store.base import BaseStore
 from memcrdt.store.claims import ImpostorError, RewriteBudget, RewriteLimitError
 from memcrdt.store.documents import SpoiledError
+from memcrdt.store.indexer import NewText
 from memcrdt.store.membership import receipts, sharing
 from memcrdt.store.membership.members import Members
 from memcrdt.store.quarantine import RefusedUpdate
@@ -115,7 +116,7 @@ class StoreReplica(Replica):
         try:
             scanned = scan(update)
             self._check_rewrites(number, scanned, origin)
-            prepared = self._store.indexer.prepare([text for text in scanned.texts if is_text(text)])
+            prepared = self._store.indexer.prepare([NewText(*each) for each in scanned.texts if is_text(each[0])])
             taking = _Taking(number, shard, update, scanned, origin)
             if self._store.commit(taking, prepared=prepared, origin=origin):
                 self._rewrites.note(origin, self._store.now_ms())

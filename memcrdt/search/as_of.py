@@ -18,6 +18,7 @@ from memcrdt.model.records import Hit, MemoryRecord
 from memcrdt.model.values import Vector, from_ms
 from memcrdt.search.arrays import normalised
 from memcrdt.store import listing, reads
+from memcrdt.store.indexer import is_searched
 from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ _STEM_CHARS: Final = 5  # words that share their first characters count as one
 def changed_since(db: SqlConnection, filters: CheckedFilters, now: int) -> list[MemoryRecord]:
     """Return the memories whose text has changed since `filters.as_of`, as they were at that time."""
     assert filters.as_of is not None
-    today = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)
+    revised = listing.revised_since(db, replace(filters, contains=None), now, CHANGED)
+    today = [record for record in revised if is_searched(record)]
     moment = from_ms(filters.as_of)
     then = [reads.as_it_stood(db, record, moment) for record in today]
     part = caseless(filters.contains or "")

@@ -21,7 +21,9 @@ from __future__ import annotations
 import unicodedata
 from typing import Final
 
-VERSION: Final = 3  # of the rules of search/words.py: a store with full text of another version indexes it again
+# Of the rules of search/words.py, and of which memories are searched: a store with full text of another version indexes
+# it again.
+VERSION: Final = 4
 
 _DROPPED: Final = "\u0301"  # an accent: the tokenizer drops it within a word
 _LETTERS: Final = {"ı": "i", "ŀ": "l", "ŉ": "n", "ð": "d", "Ð": "d", "ς": "σ", "ى": "ي", "ٱ": "ا"}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 import apsw
 
+from memcrdt.model.attributes import VALUE_KINDS
 from memcrdt.model.values import Vector
 from memcrdt.store.sql import SqlConnection
 
@@ -21,6 +22,33 @@ class IndexRow(NamedTuple):
     scope: str
     created_at: int
     author: str | None
+    kind: str | None
+
+
+class NewText(NamedTuple):
+    """A text that will be written, and the kind of its memory; None if the caller does not know it."""
+
+    text: str
+    kind: str | None = None
+
+
+class Indexable(Protocol):
+    """A text and the kind of its memory, which decides whether the indexes have it."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def kind(self) -> str | None: ...
+
+
+# The same as a condition on rows of `memories`.
+SEARCHED: Final = f"coalesce(kind, '') NOT IN ({', '.join(map(repr, sorted(VALUE_KINDS)))})"
+
+
+def is_searched(memory: Indexable) -> bool:
+    """Return whether searches find a memory. If not, no index has it."""
+    return memory.kind not in VALUE_KINDS
 
 
 def sqlite_of(db: SqlConnection) -> apsw.Connection:
@@ -32,7 +60,7 @@ def sqlite_of(db: SqlConnection) -> apsw.Connection:
 class Indexer(Protocol):
     """The full-text and vector indexes, updated in the same transaction as the views."""
 
-    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared:
+    def prepare(self, texts: Sequence[Indexable], given: Mapping[str, Vector] | None = None) -> Prepared:
         """Compute the vectors of these texts before the write lock is taken.
 
         Texts may be left out (a slow model, no model): `replace` queues them for later. `given` are vectors from
@@ -43,7 +71,7 @@ class Indexer(Protocol):
     def replace(
         self, db: SqlConnection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared
     ) -> None:
-        """Remove rows from the indexes and add others, inside the caller's transaction.
+        """Remove rows from the indexes and add others, inside the caller's transaction. Values under keys are left out.
 
         `removed` are rows exactly as they were added. A changed memory is in both. May raise apsw.Error, and InputError
         for given vectors that do not come from the model in use.
@@ -74,7 +102,7 @@ class Indexer(Protocol):
 class NoIndex:
     """An Indexer that stores nothing: of a store without search."""
 
-    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> Prepared: ...
+    def prepare(self, texts: Sequence[Indexable], given: Mapping[str, Vector] | None = None) -> Prepared: ...
 
     def replace(
         self, db: SqlConnection, removed: Sequence[IndexRow], added: Sequence[IndexRow], prepared: Prepared

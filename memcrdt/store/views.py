@@ -158,7 +158,7 @@ class _Existing:
 def _existing(db: SqlConnection, ids: list[tuple[int, str]]) -> dict[tuple[int, str], _Existing]:
     """Return the rows of these memories by space and id. Memories that are not in the views are left out."""
     sql = (
-        "SELECT space, id, memory, born_seq, text, scope, created_at, author FROM memories"
+        "SELECT space, id, memory, born_seq, text, scope, created_at, author, kind FROM memories"
         " WHERE id IN (SELECT value FROM json_each(?))"
     )
     wanted = json.dumps([memory_id for _, memory_id in ids])
@@ -196,7 +196,7 @@ class _Rows:
                 (memory, r.revision, r.text, r.at, r.by, r.device, json.dumps(r.base), int(r.head))
                 for r in state.revisions
             ]
-        return IndexRow(memory, state.shown.text, state.scope, state.created_at, state.author)
+        return IndexRow(memory, state.shown.text, state.scope, state.created_at, state.author, state.kind)
 
     def insert(self, db: SqlConnection) -> None:
         db.executemany(_INSERT_MEMORY, self.memories)
@@ -249,7 +249,7 @@ def _bury(db: SqlConnection, space: int, tombstone: Tombstone, seq: int, done: P
 
 def index_rows(db: SqlConnection, after: int, limit: int) -> Sequence[IndexRow]:
     """Return up to `limit` rows for the indexes after local number `after`, in order, to rebuild them page by page."""
-    sql = "SELECT memory, text, scope, created_at, author FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"
+    sql = "SELECT memory, text, scope, created_at, author, kind FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"
     return [IndexRow(*row) for row in db.execute(sql, (after, limit))]
 
 

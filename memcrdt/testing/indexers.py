@@ -15,7 +15,7 @@ from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
 from memcrdt.store import changes
 from memcrdt.store.base import AnyStore
-from memcrdt.store.indexer import Indexer, IndexRow
+from memcrdt.store.indexer import Indexer, IndexRow, NewText
 from memcrdt.store.location import MemoryLocation
 from memcrdt.store.recovery import rebuild
 from memcrdt.store.store import Store, in_file
@@ -66,7 +66,7 @@ class IndexerAcceptance:
                 raise RuntimeError("nothing of this happened")
 
             with pytest.raises(RuntimeError, match="nothing of this"):
-                memory.store.commit(fail, prepared=indexer.prepare([TEXTS[1]]))
+                memory.store.commit(fail, prepared=indexer.prepare([NewText(TEXTS[1])]))
             memory.add(TEXTS[2])
             assert memory.doctor().problems == ()
 
@@ -74,11 +74,11 @@ class IndexerAcceptance:
         """The indexes are part of the transaction of the caller."""
         with closing(_memory(indexer)) as memory:
             memory.add(TEXTS[0])
-            row = IndexRow(1_000_000, "never there", "global", 1, None)
+            row = IndexRow(1_000_000, "never there", "global", 1, None, None)
 
             def fail() -> None:
                 with memory.store.writing() as db:
-                    indexer.replace(db, [], [row], indexer.prepare([row.text]))
+                    indexer.replace(db, [], [row], indexer.prepare([row]))
                     raise RuntimeError("rolled back")
 
             with pytest.raises(RuntimeError, match="rolled back"):

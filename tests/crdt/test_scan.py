@@ -121,17 +121,17 @@ def test_a_skipped_range_is_needed() -> None:
 
 
 def test_texts_are_those_of_births_and_revisions() -> None:
-    """The strings under `text` at the top level of values are returned for embedding."""
+    """The strings under `text` at the top level of values are returned for embedding, with the kind beside them."""
     edit = Shard(5).write(
         {
-            ID: BIRTH,
+            ID: {**BIRTH, "kind": "fact"},
             f"{ID}/r/01JD8Z6Q4M0000000000000002": {"text": "second", "base": []},
             f"{ID}/m/a": {"key": "k", "value": {"text": "no"}, "at": 1},
             f"{ID}/t/a": {"tag": "text", "at": 1},
-            f"{ID}/a/x": {"text": 5},
+            f"{ID}/a/x": {"text": 5, "kind": "fact"},
         }
     )
-    assert sorted(scan(edit.updates[0]).texts) == ["Grüße", "second"]
+    assert sorted(scan(edit.updates[0]).texts) == [("Grüße", "fact"), ("second", None)]
 
 
 def test_rows_of_our_own_log_may_be_larger_than_an_update_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:

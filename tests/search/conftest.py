@@ -14,7 +14,7 @@ from memcrdt.search import ScoredMemory, SearchIndex, SearchOptions, make_embedd
 from memcrdt.search.query.syntax import read_query
 from memcrdt.search.query.terms import query_terms
 from memcrdt.store import migrations
-from memcrdt.store.indexer import IndexRow
+from memcrdt.store.indexer import IndexRow, NewText
 from memcrdt.store.vector_functions import load_vector_functions
 
 NOW = 1_800_000_000_000
@@ -40,7 +40,7 @@ class Shelf:
         return self.add_many([{"text": text, **columns}])[0]
 
     def add_many(self, items: list[dict[str, Any]]) -> list[int]:
-        prepared = self.index.prepare([item["text"] for item in items])
+        prepared = self.index.prepare([NewText(item["text"], item.get("kind")) for item in items])
         with self.db:
             self._log()
             rows = [self._insert(item) for item in items]
@@ -53,7 +53,7 @@ class Shelf:
         after = before._replace(text=text)
         with self.db:
             self.db.execute("UPDATE memories SET text = ? WHERE memory = ?", (text, memory))
-            self.index.replace(self.db, [before], [after], self.index.prepare([text]))
+            self.index.replace(self.db, [before], [after], self.index.prepare([after]))
         self.rows[memory] = after
 
     def remove(self, memory: int) -> None:
@@ -83,7 +83,7 @@ class Shelf:
         values = {
             "memory": number, "space": 1, "id": f"{number:026d}", "revision": "", "conflicted": 0, "scope": "global",
             "created_at": number * 1000, "updated_at": number * 1000, "pinned": 0, "device": "d", "ignored": 0,
-            "fingerprint": 0, "born_seq": 0, "seq": 0, "author": None, **given,
+            "fingerprint": 0, "born_seq": 0, "seq": 0, "author": None, "kind": None, **given,
         }  # fmt: skip
         values["category"] = values["scope"].partition("/")[0]
         self.db.execute(
@@ -93,7 +93,7 @@ class Shelf:
             self.db.execute("INSERT INTO tags VALUES(?, ?)", (number, tag))
         for key, (value, amount) in metadata.items():
             self.db.execute("INSERT INTO metadata VALUES(?, ?, ?, ?)", (number, key, value, amount))
-        row = IndexRow(number, values["text"], values["scope"], values["created_at"], values["author"])
+        row = IndexRow(number, values["text"], values["scope"], values["created_at"], values["author"], values["kind"])
         self.rows[number] = row
         return row
 

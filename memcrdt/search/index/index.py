@@ -25,7 +25,7 @@ from memcrdt.search.index.given import check_embedder, passage_vectors
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.words import names_apart, searchable
 from memcrdt.store import views
-from memcrdt.store.indexer import IndexRow
+from memcrdt.store.indexer import Indexable, IndexRow, is_searched
 from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class SearchIndex:
         self._candidates: dict[int, CandidateIndex] = {}
         self._checked: set[int] = set()  # the models whose embedder knows the width of the stored vectors
 
-    def prepare(self, texts: Sequence[str], given: Mapping[str, Vector] | None = None) -> PreparedVectors | None:
+    def prepare(self, texts: Sequence[Indexable], given: Mapping[str, Vector] | None = None) -> PreparedVectors | None:
         """Embed texts before the write lock is taken, if the embedder is fast. Otherwise `replace` will queue them.
 
         Texts with a given vector are not embedded. Raises InputError for given vectors without an embedder.
@@ -101,8 +101,9 @@ class SearchIndex:
         if own is None or not (own.fast or given):
             return None
         known = given or {}
+        wanted = [each.text for each in texts if is_searched(each) and each.text not in known]
         try:
-            vectors = embed_texts(own, [text for text in texts if text not in known]) if own.fast else {}
+            vectors = embed_texts(own, wanted) if own.fast else {}
         except EmbedderError:
             return PreparedVectors(own.name, None, known)
         return PreparedVectors(own.name, vectors, known)
@@ -115,10 +116,10 @@ class SearchIndex:
         prepared: PreparedVectors | None,
     ) -> None:
         """Remove rows and add rows. Rows whose indexed fields are equal stay as they are."""
-        before = {_content(row) for row in removed}
-        after = {_content(row) for row in added}
-        gone = [row for row in removed if _content(row) not in after]
-        new = [row for row in added if _content(row) not in before]
+        before = {_content(row): row for row in removed if is_searched(row)}
+        after = {_content(row): row for row in added if is_searched(row)}
+        gone = [row for content, row in before.items() if content not in after]
+        new = [row for content, row in after.items() if content not in before]
         passages_gone = self._remove(db, gone)
         words = [pair for row in new for pair in _words(row)]
         self._full_text.add(db, words)
@@ -135,15 +136,16 @@ class SearchIndex:
         return bool(db.execute(_FOLDED).get == folding.VERSION)
 
     def fold_again(self, db: SqlConnection) -> None:
-        """Write full text again, unless it is folded by the rules of this version. Vectors stay."""
+        """Write full text again, unless it is folded by the rules of this version. Vectors of found memories stay."""
         if self.is_folded(db):
             return
         self._clear_words(db)
         last = -1
         while rows := views.index_rows(db, last, _PAGE):
-            words = [pair for row in rows for pair in _words(row)]
+            words = [pair for row in rows if is_searched(row) for pair in _words(row)]
             self._full_text.add(db, words)
             db.execute(_COUNT, (len(words),))
+            self._remove_vectors(db, [row for row in rows if not is_searched(row)])
             last = rows[-1].memory
         db.execute(_NOTE_FOLDING, (folding.VERSION,))
 
@@ -207,11 +209,14 @@ class SearchIndex:
     def _remove(self, db: SqlConnection, rows: Sequence[IndexRow]) -> int:
         words = [pair for row in rows for pair in _words(row)]
         self._full_text.remove(db, words)
+        self._remove_vectors(db, rows)
+        return len(words)
+
+    def _remove_vectors(self, db: SqlConnection, rows: Sequence[IndexRow]) -> None:
         spans = [passages.number_range(row.memory) for row in rows]
         db.executemany(_REMOVE_CODES, spans)
         db.executemany(_REMOVE_VECTORS, spans)
         db.executemany(_UNQUEUE_ALL, ((row.memory,) for row in rows))
-        return len(words)
 
     def _add_given(
         self, db: SqlConnection, target: IndexedModel, rows: Sequence[IndexRow], given: Mapping[str, Vector]

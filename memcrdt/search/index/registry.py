@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
 
 from memcrdt.search.index.passages import PER_MEMORY
+from memcrdt.store.indexer import SEARCHED
 from memcrdt.store.sql import SqlConnection
 
 ModelState = Literal["current", "next", "old"]
@@ -21,11 +22,12 @@ ModelState = Literal["current", "next", "old"]
 _VECTOR_BYTES = (
     "SELECT length(embedding) FROM vectors WHERE vector = (SELECT vector FROM codes WHERE model = ? LIMIT 1)"
 )
-_QUEUE_ALL = """
-INSERT INTO waiting(memory, model) SELECT memory, CAST(? AS BIGINT) FROM memories WHERE TRUE ON CONFLICT DO NOTHING"""
+_QUEUE_ALL = f"""
+INSERT INTO waiting(memory, model) SELECT memory, CAST(? AS BIGINT) FROM memories WHERE {SEARCHED}
+ON CONFLICT DO NOTHING"""
 _QUEUE_MISSING = f"""
 INSERT INTO waiting(memory, model) SELECT m.memory, CAST(?1 AS BIGINT) FROM memories m
-WHERE NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage = m.memory * {PER_MEMORY} AND v.model = ?1)
+WHERE {SEARCHED} AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage = m.memory * {PER_MEMORY} AND v.model = ?1)
 ON CONFLICT DO NOTHING"""
 _CLEAR_QUEUE = "DELETE FROM waiting WHERE model = ?"
 _IS_WAITING = "SELECT 1 FROM waiting WHERE model = ? LIMIT 1"

@@ -19,6 +19,7 @@ from memcrdt.search.query import vectors
 from memcrdt.search.query.lexical import WordMatches
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.query.vectors import QueryVector
+from memcrdt.store.indexer import SEARCHED
 from memcrdt.store.sql import SqlConnection
 
 if TYPE_CHECKING:
@@ -42,10 +43,11 @@ SELECT memory, id, substr(text, 1, {START_CHARS}), category = 'conversation' AND
   length(text), created_at, author, CASE category WHEN 'conversation' THEN space END, scope,
   coalesce(importance, 0.0)
 FROM memories WHERE memory IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
-_SIDE = """
+_SIDE = f"""
   (SELECT json_group_array(memory) FROM
-     (SELECT n.memory FROM memories n WHERE n.scope = m.scope AND n.space = m.space
-      AND (n.created_at, n.id) {sign} (m.created_at, m.id) ORDER BY n.created_at {order}, n.id {order} LIMIT ?) side)"""
+     (SELECT n.memory FROM memories n WHERE n.scope = m.scope AND n.space = m.space AND {SEARCHED}
+      AND (n.created_at, n.id) {{sign}} (m.created_at, m.id)
+      ORDER BY n.created_at {{order}}, n.id {{order}} LIMIT ?) side)"""
 _NEIGHBOURS = f"""
 SELECT m.memory, {_SIDE.format(sign="<", order="DESC")}, {_SIDE.format(sign=">", order="ASC")}
 FROM memories m WHERE m.memory IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND m.category = 'conversation'"""

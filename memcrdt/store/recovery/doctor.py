@@ -157,7 +157,7 @@ def _index_problems(store: Store) -> Iterator[str]:
         db.execute("BEGIN")
         try:
             for rows in rebuild.pages(db):
-                store.indexer.replace(beside, [], rows, store.indexer.prepare([row.text for row in rows]))
+                store.indexer.replace(beside, [], rows, store.indexer.prepare(rows))
             for what, sql in _INDEXED.items():
                 wanted, found = (set(each.execute(sql)) for each in (beside, db))
                 if wanted != found:

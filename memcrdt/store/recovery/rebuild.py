@@ -13,7 +13,7 @@ import apsw
 from memcrdt.model.projection import State, project
 from memcrdt.store import log, migrations, supersession, views
 from memcrdt.store.documents import Documents
-from memcrdt.store.indexer import IndexRow
+from memcrdt.store.indexer import IndexRow, NewText
 from memcrdt.store.log import ShardRow
 from memcrdt.store.transaction import Transaction
 
@@ -134,7 +134,7 @@ def count_orphans(db: apsw.Connection) -> int:
 def reindex(store: Store) -> int:
     """Rebuild the indexes from the views. Return the number of memories in them."""
     with store.reading() as db:
-        texts = [str(text) for (text,) in db.execute("SELECT text FROM memories")]
+        texts = [NewText(*row) for row in db.execute("SELECT text, kind FROM memories")]
     prepared = store.indexer.prepare(texts)  # the indexer itself prepares memories that are added in between
     count = 0
     with store.writing() as db:

@@ -271,7 +271,7 @@ class _Filling:
         indexer = self.restored.indexer
         with self.restored.writing() as db:
             for rows in rebuild.pages(db):
-                indexer.replace(db, [], rows, indexer.prepare([row.text for row in rows]))
+                indexer.replace(db, [], rows, indexer.prepare(rows))
 
 
 _COUNTER: Final = """

@@ -19,6 +19,7 @@ from memcrdt.search.index import registry
 from memcrdt.search.index.index import SearchIndex
 from memcrdt.search.index.worker import EmbeddingWorker, use_model
 from memcrdt.search.searcher import Searcher
+from memcrdt.store.indexer import NewText
 
 calls: list[int] = []
 meanwhile: list[Callable[[], object]] = []  # functions to call while the model is embedding
@@ -62,7 +63,7 @@ def count(memory: Memory, sql: str) -> int:
 def test_adding_does_not_wait_for_a_slow_model(tmp_path: Path) -> None:
     """add() does not call a slow embedder. Words find the text at once, and the worker embeds it later."""
     index = SearchIndex(None)
-    assert index.prepare(["a text"]) is None
+    assert index.prepare([NewText("a text")]) is None
     with memcrdt.open(tmp_path, embedder=None) as plain:
         plain.add("before there was a model")
     calls.clear()
