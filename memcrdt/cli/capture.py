@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.face import Face, GivenPath, command, pass_face
 from memcrdt.cli.output import Column, memories, say
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _COLUMNS: Final[tuple[Column[Captured], ...]] = (
 
 
 @command("capture")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=GivenPath())
 @click.option("--dry-run", is_flag=True, help="Show what would be stored, and store nothing. Needs FILE.")
 @click.option("--project", help="The name of the project. Default: the git repository of the working folder.")
 @pass_face

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from memcrdt.cli.face import Face, command, pass_face
+from memcrdt.cli.face import Face, GivenPath, command, pass_face
 from memcrdt.cli.output import Column, memories, say
 
 if TYPE_CHECKING:
     from memcrdt import DoctorReport
 
-_FILE = click.Path(path_type=Path)
+_FILE = GivenPath()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from memcrdt.cli.face import Face, FaceGroup, command, pass_face
+from memcrdt.cli.face import Face, FaceGroup, GivenPath, command, pass_face
 from memcrdt.cli.names import with_names
 from memcrdt.cli.output import Column, say
 from memcrdt.cli.values import CompletedText, mirrors
@@ -67,7 +67,7 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command("claude-code")
-@click.argument("folder", type=click.Path(path_type=Path), default=Path())
+@click.argument("folder", type=GivenPath(), default=Path())
 @click.option("--project", metavar="NAME", help="The project. Default: the git remote, or the name of the folder.")
 @click.option("--scope", metavar="SCOPE", help="The scope, instead of the project's.")
 @_options
@@ -86,7 +86,7 @@ def claude_code_command(face: Face, /, folder: Path, project: str | None, scope:
 
 
 @command("markdown")
-@click.argument("folder", type=click.Path(path_type=Path))
+@click.argument("folder", type=GivenPath())
 @click.option("--scope", metavar="SCOPE", default="global", help="The scope. Default: global.")
 @click.option("--create", is_flag=True, help="Create FOLDER if it does not exist.")
 @_options

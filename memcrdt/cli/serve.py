@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 from click.core import ParameterSource
 
-from memcrdt.cli.face import Face, command, ending, pass_face, run_loop
+from memcrdt.cli.face import Face, GivenPath, command, ending, pass_face, run_loop
 from memcrdt.cli.monitoring import LOG_FORMAT, METRICS
 from memcrdt.cli.output import messages_as_json, say, telling
 from memcrdt.errors import InputError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from memcrdt.server.listening import HttpServer
     from memcrdt.service.monitoring import Monitor
 
-_FILE = click.Path(path_type=Path)
+_FILE = GivenPath()
 
 
 POLL_S: Final = 1.0  # between two looks at the address, until there is one: somebody pairs, and waits for it

@@ -170,3 +170,16 @@ def test_what_a_command_returns_is_returned() -> None:
         return 7
 
     assert run_loop(command()) == 7
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("mirror", "markdown"), ("mirror", "claude-code"), ("backup",), ("restore",), ("capture",), ("serve", "--log")],
+)
+def test_an_empty_path_is_not_the_working_folder(
+    cli: Cli, command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a variable that is not set, in a script."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    cli(*command, "").failed(2, "the path is empty")
