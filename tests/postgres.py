@@ -55,11 +55,17 @@ class Server:
     def copy(self, database: str, into: str) -> None:
         """Make a database that has what another one has, by a dump and its restoration."""
         self.run(f"CREATE DATABASE {into} OWNER hub")
-        programs = _programs()
-        dump = [programs / "pg_dump", self.dsn(database)]
-        restore = [programs / "psql", "--quiet", "-v", "ON_ERROR_STOP=1", "-d", self.dsn(into)]
-        dumped = subprocess.run(dump, stdout=subprocess.PIPE, check=True)
-        subprocess.run(restore, input=dumped.stdout, stdout=subprocess.DEVNULL, check=True)
+        self.restore(into, self.dump(database))
+
+    def dump(self, database: str) -> bytes:
+        """Return a database as SQL, which replaces what is there."""
+        dump = [_programs() / "pg_dump", "--clean", "--if-exists", self.dsn(database)]
+        return subprocess.run(dump, stdout=subprocess.PIPE, check=True).stdout
+
+    def restore(self, database: str, dumped: bytes) -> None:
+        """Put what was dumped into a database, in one transaction. Connections to it stay."""
+        program = [_programs() / "psql", "--quiet", "--single-transaction", "-v", "ON_ERROR_STOP=1"]
+        subprocess.run([*program, "-d", self.dsn(database)], input=dumped, stdout=subprocess.DEVNULL, check=True)
 
     def set_back(self, database: str, before: str) -> None:
         """Put a former copy in the place of a database, under the processes that use it. Their connections end."""

@@ -59,6 +59,7 @@ _OTHER_DEVICE: Final = (
 _DURABLE: Final = (
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 )
+_VERSION: Final = "SELECT (SELECT value FROM meta WHERE key = 'incarnation'), sum(seq) FROM sqlite_sequence"
 _COUNT_WRITE: Final = "UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'writes'"
 _CHANNEL: Final = "'memcrdt_' || 'updates'::regclass::oid"  # databases may have several hubs, each in a schema
 _NOT_DURABLE: Final = "SET LOCAL synchronous_commit = off"
@@ -138,9 +139,10 @@ class PostgresStore(BaseStore[PostgresConnection]):
         with self.reading() as db:
             return int(db.execute(_SIZE).get)
 
-    def data_version(self, db: SqlConnection) -> int:
-        """Return a number that is greater after every change by any process."""
-        return int(db.execute("SELECT sum(seq) FROM sqlite_sequence").get)
+    def data_version(self, db: SqlConnection) -> tuple[str, int]:
+        """Return a value that differs after every change by any process: the incarnation, and a number that grows."""
+        incarnation, number = db.execute(_VERSION).fetchone()
+        return str(incarnation), int(number)
 
     def close(self) -> None:
         """Close every connection. A second call does nothing."""
@@ -177,17 +179,17 @@ class PostgresStore(BaseStore[PostgresConnection]):
             db.execute(_COUNT_WRITE)
 
     def version(self) -> tuple[str, int]:
-        """Return a value that differs after every change by any process: the incarnation, and a number that grows.
+        """Return what `data_version` does.
 
         If the database has another history than this process knows, it becomes another incarnation first. Otherwise the
         number could be the same although rows were lost, and others written instead of them.
         """
         with self.reading() as db:
-            version, is_known = (self._identity(db)[0], self.data_version(db)), self._is_known(db)
+            version, is_known = self.data_version(db), self._is_known(db)
         if is_known:
             return version
         with self._exclusive("looking at the history") as db:
-            return self._identity(db)[0], self.data_version(db)
+            return self.data_version(db)
 
     def channel(self) -> str:
         """Return the name under which the processes of this hub notify each other."""

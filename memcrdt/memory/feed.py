@@ -119,7 +119,8 @@ class Subscription:
             if room <= 0:
                 self._full_since = self._full_since or head
                 return False
-        if self._full_since is not None and head > self._full_since:
+        is_lost = self._cursor.is_lost(db)
+        if is_lost or (self._full_since is not None and head > self._full_since):
             self._put([Change(kind="missed", id="", space="", origin="local", at=self._feed.now())])
         self._full_since = None
         steps = self._cursor.read(db, room)
@@ -162,7 +163,7 @@ class Feed:
             if self._unsubscribe is None:
                 self._unsubscribe = self._store.subscribe(self._note)
             with self._store.reading() as db:
-                subscription = Subscription(self, ChangeCursor(log_head(db), filters))
+                subscription = Subscription(self, ChangeCursor(db, filters))
             self._subscriptions.append(subscription)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="memcrdt-feed", daemon=True)

@@ -83,7 +83,8 @@ class ChangeWatcher:
     Attributes:
         caller: Who it is.
         view: What it wants to know of.
-        ended: Why the stream ends: `cut` for a slow reader, `revoked`, or `closing` when the server ends.
+        ended: Why the stream ends: `cut` for a slow reader, `revoked`, `restored` when the store has lost changes, or
+            `closing` when the server ends.
     """
 
     def __init__(self, caller: Caller, view: View) -> None:
@@ -207,6 +208,9 @@ class ChangeWatchers:
         more = True
         while more:
             found, more, rights = await anyio.to_thread.run_sync(self._look, reader)
+            if found is None:
+                self.end_all("restored")
+                return
             batches: dict[View, Batch] = {}
             for watcher in list(self._watchers):
                 caller, view = watcher.caller, watcher.view
@@ -218,9 +222,15 @@ class ChangeWatchers:
                     batches[view] = Batch(each for each in found if view.shows(each.space))
                 watcher.offer(batches[view])
 
-    def _look(self, reader: ChangeReader) -> tuple[list[Event], bool, dict[tuple[str, datetime], Access]]:
-        """Return new events, whether there are more, and the rights of all tokens."""
+    def _look(self, reader: ChangeReader) -> tuple[list[Event] | None, bool, dict[tuple[str, datetime], Access]]:
+        """Return new events, whether there are more, and the rights of all tokens.
+
+        None instead of events: the store has lost changes, and other rows have their numbers. What a client has read
+        says nothing then; when it comes back, its position is compared.
+        """
         found, more = reader.read()
+        if found and found[0].change.kind == "missed":
+            return None, more, self._rights()
         return [Event(each.row, each.change.space, encoded(each)) for each in found], more, self._rights()
 
     def _rights(self) -> dict[tuple[str, datetime], Access]:
@@ -229,10 +239,10 @@ class ChangeWatchers:
             for token in self._memory.tokens.list()
         }
 
-    def end_all(self) -> None:
-        """Let all streams end, because the server ends or cannot read the memory."""
+    def end_all(self, reason: str = "closing") -> None:
+        """Let all streams end. Without a reason, the server ends or cannot read the memory."""
         for watcher in self._watchers:
-            watcher.end("closing")
+            watcher.end(reason)
 
 
 def encoded(each: Numbered) -> bytes:
@@ -246,6 +256,7 @@ def ended_by(reason: str) -> dict[str, Any]:
     said = {
         "cut": "this client reads more slowly than changes come; come back with the last id, and nothing is lost",
         "revoked": "the token of this stream was revoked or its rights have changed, or the session has ended",
+        "restored": "the store was restored and has lost changes; come back with the last id",
         "closing": "the server ends, or cannot read the memory; come back with the last id",
     }
     return {"reason": reason, "detail": said[reason]}

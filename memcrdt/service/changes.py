@@ -109,7 +109,7 @@ class ChangeReader:
             else:
                 self.position = now if since is None else LogPosition.parse(since)
                 self._has_missed = self._begin(db, now)
-        self._cursor = ChangeCursor(self.position.row, self._filters)
+            self._cursor = ChangeCursor(db, self._filters, self.position.row)
 
     def _begin(self, db: Any, now: LogPosition) -> bool:
         """Return whether changes after the position cannot be told any more. If it is no row here, begin now."""
@@ -121,10 +121,11 @@ class ChangeReader:
     def read(self, limit: int = BATCH) -> tuple[list[Numbered], bool]:
         """Return the next changes, up to `limit`, and whether more may follow now.
 
-        The first one is `missed` if the log was folded past the position, or the store was restored since.
+        The first one is `missed` if the log was folded past the position, or the store was restored meanwhile.
         """
         with self._store.reading() as db:
             now = _now(db)  # first: what the cursor finds beyond it may not be the whole of its row
+            self._has_missed |= self._cursor.is_lost(db)
             steps = self._cursor.read(db, limit)
         is_full = len(steps) == limit
         found = []

@@ -118,8 +118,8 @@ class BaseStore(ABC, Generic[C_co]):
         """Return the size in bytes; with `used`, without room that is free for new rows."""
 
     @abstractmethod
-    def data_version(self, db: SqlConnection) -> int:
-        """Return a number that differs after another process has written. `db` is a connection of reading()."""
+    def data_version(self, db: SqlConnection) -> object:
+        """Return a value that differs after another process has written. `db` is a connection of reading()."""
 
     @property
     def folder(self) -> Path | None:

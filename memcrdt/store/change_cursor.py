@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from memcrdt.model.filters import INCLUDES, CheckedFilters
 from memcrdt.model.records import ChangeKind
-from memcrdt.store import log
+from memcrdt.store import log, meta
 from memcrdt.store.filtering import Where, in_spaces, where
 from memcrdt.store.sql import SqlConnection
 
@@ -77,15 +77,36 @@ class Step(NamedTuple):
 
 
 class ChangeCursor:
-    """The position of one reader in the log. Every change after log row `since` is new to it.
+    """The position of one reader in the log. Every change after a log row is new to it.
 
     Only the space of a forgotten memory is known, so the other filters accept it.
+
+    Args:
+        db: A connection to the store.
+        filters: The memories whose changes are read.
+        since: The log row. Default: the last one.
     """
 
-    def __init__(self, since: int, filters: CheckedFilters) -> None:
+    def __init__(self, db: SqlConnection, filters: CheckedFilters, since: int | None = None) -> None:
         self._filters = replace(filters, include=frozenset(INCLUDES), as_of=None)  # becoming hidden is a change too
-        self._changed = (since, _LAST_NUMBER)
-        self._buried = (since, _LAST_ID)
+        self._incarnation = meta.read(db, "incarnation")  # read first: if it changes now, `is_lost` will say so
+        self._go_behind(log.head(db) if since is None else since)
+
+    def _go_behind(self, row: int) -> None:
+        self._changed = (row, _LAST_NUMBER)
+        self._buried = (row, _LAST_ID)
+
+    def is_lost(self, db: SqlConnection) -> bool:
+        """Return whether the store has become another incarnation since the last call, and go behind its last row then.
+
+        After a failover of a database that lost commits, other changes have the numbers of rows that were read.
+        """
+        incarnation = meta.read(db, "incarnation")
+        if incarnation == self._incarnation:
+            return False
+        self._incarnation = incarnation
+        self._go_behind(log.head(db))
+        return True
 
     def read(self, db: SqlConnection, limit: int) -> list[Step]:
         """Return up to `limit` changes in the order of their commits. The next call continues after them."""
