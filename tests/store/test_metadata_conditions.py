@@ -82,7 +82,7 @@ def _contains(stored: Any, operand: Any) -> bool:
 
 
 def _holds(stored: Any, name: str, operand: Any) -> bool:
-    """Evaluate an operator as docs/memory.md describes it, for a value or for _MISSING."""
+    """Evaluate an operator as docs/reference/filters.md describes it, for a value or for _MISSING."""
     there = stored is not _MISSING
     if name == "$exists":
         return there is operand
