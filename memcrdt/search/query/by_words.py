@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from memcrdt.model.filters import CheckedFilters
@@ -53,12 +55,8 @@ def find(
         min_score: Leave out memories with a lower score, from 0 to 1.
     """
     scores = _scores(db, query, min_score)
-    kept: list[_Known] = []
-    for found in _passing(db, scores, where(filters, now)):
-        every = [*kept, *found]
-        kept = [every[place] for place in without_duplicates([each.text for each in every])][:limit]
-        if len(kept) == limit:
-            break
+    found = _passing(db, scores, where(filters, now))
+    kept = islice(without_duplicates(found, attrgetter("text")), limit)
     return [FoundByWords(each.memory, scores[each.passage], _window(each)) for each in kept]
 
 
@@ -86,8 +84,8 @@ def _scores(db: SqlConnection, query: str, min_score: float) -> dict[int, float]
     }
 
 
-def _passing(db: SqlConnection, scores: Mapping[int, float], condition: Where) -> Iterator[list[_Known]]:
-    """Yield the memories that pass a condition, some at a time, best first. Equal ones come in the order of numbers."""
+def _passing(db: SqlConnection, scores: Mapping[int, float], condition: Where) -> Iterator[_Known]:
+    """Yield the memories that pass a condition, best first. Equal ones come in the order of numbers."""
     best: dict[int, int] = {}
     for passage in sorted(scores, key=lambda passage: (-scores[passage], passage)):
         best.setdefault(passage // passages.PER_MEMORY, passage)
@@ -97,7 +95,7 @@ def _passing(db: SqlConnection, scores: Mapping[int, float], condition: Where) -
     for start in range(0, len(every), _CHUNK):
         chunk = every[start : start + _CHUNK]
         texts = dict(db.execute(sql, (json.dumps(chunk), *condition.bindings)))
-        yield [_Known(memory, texts[memory], best[memory]) for memory in chunk if memory in texts]
+        yield from (_Known(memory, texts[memory], best[memory]) for memory in chunk if memory in texts)
 
 
 def _window(found: _Known) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.filters import CheckedFilters
@@ -234,8 +235,10 @@ def _chosen(asked: _Search, pool: Pool, ranked: list[int], total: NDArray[np.flo
         return ranked[: options.limit]
     considered = ranked[: options.limit + VARIETY]
     if options.fold:
-        texts = [_text(asked.db, int(pool.memories[place])) for place in considered]
-        considered = [considered[place] for place in rerank.without_duplicates(texts)]
+        different = rerank.without_duplicates(considered, lambda place: _text(asked.db, int(pool.memories[place])))
+        considered = list(different if options.diversity else islice(different, options.limit))
+    if not options.diversity:
+        return considered
     words = [word_set(pool.candidates[place].start) for place in considered]
     chosen = rerank.diversify(
         [float(total[place]) for place in considered],

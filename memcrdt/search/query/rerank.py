@@ -11,14 +11,16 @@ the bonus (benchmarks/boosts.py, docs/benchmarks/reranking.md).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from memcrdt.search.words import word_set
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+T = TypeVar("T")
 
 # benchmarks/boosts.py chose these figures, on the pairs that it measures.
 RECENCY_DEPTH: Final = 10  # memories at the top that recency rearranges
@@ -68,18 +70,19 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / (len(one | other) or 1)
 
 
-def without_duplicates(texts: Sequence[str]) -> list[int]:
-    """Return the indices of the texts, in order, that do not repeat an earlier text.
+def without_duplicates(items: Iterable[T], text_of: Callable[[T], str]) -> Iterator[T]:
+    """Yield the items, in order, whose texts do not repeat an earlier text.
 
-    Texts that differ in a number do not repeat each other.
+    Texts that differ in a number do not repeat each other. A text is read when its turn comes: the work grows with the
+    square of the texts, and a search needs few more of them than it shows.
     """
-    kept: list[tuple[int, frozenset[str], frozenset[str]]] = []
-    for place, text in enumerate(texts):
-        words = word_set(text)
+    kept: list[tuple[frozenset[str], frozenset[str]]] = []
+    for item in items:
+        words = word_set(text_of(item))
         numbers = frozenset(word for word in words if _DIGIT.search(word))
-        if all(numbers != theirs or jaccard(words, other) < DUPLICATE for _, other, theirs in kept):
-            kept.append((place, words, numbers))
-    return [place for place, _, _ in kept]
+        if all(numbers != theirs or jaccard(words, other) < DUPLICATE for other, theirs in kept):
+            kept.append((words, numbers))
+            yield item
 
 
 def diversify(scores: Sequence[float], alike: Callable[[int, int], float], diversity: float, limit: int) -> list[int]:

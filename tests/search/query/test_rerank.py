@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,19 @@ def test_a_text_that_repeats_an_earlier_one_is_folded() -> None:
         "The build of the client library takes 12 minutes on Mondays.",
         "Something else.",
     ]
-    assert without_duplicates(texts) == [0, 2, 3, 4]
+    assert list(without_duplicates(range(5), texts.__getitem__)) == [0, 2, 3, 4]
+
+
+def test_folding_reads_no_text_before_its_turn() -> None:
+    """So a search for ten memories does not compare a hundred texts."""
+    read: list[int] = []
+
+    def text_of(number: int) -> str:
+        read.append(number)
+        return f"text {number}"
+
+    assert list(islice(without_duplicates(range(100), text_of), 3)) == [0, 1, 2]
+    assert read == [0, 1, 2]
 
 
 def test_variety_brings_another_subject_forward() -> None:
