@@ -1,7 +1,7 @@
 """Check the documents, without building the site: links have targets, and pages are easy to skim.
 
 Every relative link and anchor has a target. Every page of the site is in a table of contents, and begins with a
-sentence. No cell of a table is a paragraph. tests/test_code_blocks.py runs the code.
+sentence. No page is long, and no cell of a table is a paragraph. tests/test_code_blocks.py runs the code.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BEGINNING = re.compile(r"# .+\n\n(?!```|<!--|[#|-])")
 CELL_CHARS = 200
+PAGE_WORDS = 1_350  # without code: about a minute to skim
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -53,6 +54,9 @@ def hard_to_skim(page: Path) -> list[str]:
     text = page.read_text(encoding="utf-8")
     name = page.relative_to(ROOT)
     problems = [] if BEGINNING.match(text) else [f"{name}: begin with a title and a sentence for the reader"]
+    words = len(CODE.sub("", text).split())
+    if words > PAGE_WORDS:
+        problems.append(f"{name}: has {words:,} words; split what is over {PAGE_WORDS:,} off by subject")
     for number, line in enumerate(text.splitlines(), 1):
         cells = re.split(r"(?<!\\)\|", LINK.sub("]", line)) if line.startswith("|") else []
         problems += [
