@@ -9,7 +9,7 @@ whole of a name has no signs: getUserName, get_user_name and get-user-name have 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -39,6 +39,11 @@ _NAME_PARTS: Final = 8  # a random token may have more
 _PATH_CHARS: Final = 96
 _PATH_PARTS: Final = 12
 _VERSION: Final = re.compile("^v(?=[0-9])")  # v2.10 is 2.10
+# Signs that names of code have, and words of sentences do not. "U.S", "CS:GO", "and/or" and "9/11" have none of them.
+_OF_CODE: Final = re.compile(
+    r"^(?:--?[A-Za-z]|\#|v[0-9])|_|::|@|\\|://|[A-Za-z0-9]{2}\.[A-Za-z][A-Za-z0-9]|[A-Za-z0-9]/[^/]+/[A-Za-z0-9]"
+    r"|[0-9][.-][0-9]+[.-][0-9]|^[A-Z]{2,}-[0-9]"
+)
 _LANGUAGES: Final = {"++": "plusplus", "#": "sharp"}  # as people spell them where signs are not allowed
 
 
@@ -67,6 +72,11 @@ class Compound(NamedTuple):
         """Whether it is words with hyphens, such as self-care, which many people write as two words."""
         return "-" in self.text and "".join(self.parts).isalpha() and self.text == "-".join(self.parts)
 
+    @property
+    def is_of_code(self) -> bool:
+        """Whether it is a name that no sentence has by chance: of code, a file, a version, an address or an issue."""
+        return is_camel_of_code(self.parts) if self.is_camel else _OF_CODE.search(self.text) is not None
+
 
 def compounds(text: str) -> Iterator[Compound]:
     """Yield the compounds in a text that is folded."""
@@ -88,6 +98,14 @@ def camel_parts(word: str) -> list[str]:
         return [word]
     parts = _PART_BEGINS.split(word)
     return parts if len(parts) <= _NAME_PARTS else [word]
+
+
+def is_camel_of_code(parts: Sequence[str]) -> bool:
+    """Return whether the parts that capitals separate are those of a name of code.
+
+    Names of products, such as GitHub and iPhone, have two parts, and begin with a capital or a single letter.
+    """
+    return len(parts) > 2 or (len(parts) > 1 and parts[0].islower() and len(parts[0]) > 1)
 
 
 def _compound(found: re.Match[str]) -> Compound | None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from memcrdt.model.normalization import nfc
-from memcrdt.search.compounds import Compound, camel_parts, compounds, has_capital_inside
+from memcrdt.search.compounds import Compound, camel_parts, compounds, has_capital_inside, is_camel_of_code
 from memcrdt.search.folding import fold, spelled_out
 
 # Thai, Lao, Myanmar, Khmer; kana; CJK ideographs with their extensions; Hangul.
@@ -48,17 +48,12 @@ STOP_WORDS: Final = frozenset(
 def names_apart(text: str) -> str:
     """Return `text` for a model of meaning, which does not know names of code: their parts become words.
 
-    Models know names of products, such as GitHub and iPhone. They have two parts, and begin with a capital or a single
-    letter. They split names at signs themselves.
+    Models know names of products, such as GitHub and iPhone. They split names at signs themselves.
     """
     if not has_capital_inside(text):
         return text
-    names = {word: " ".join(parts) for word in _ALNUM.findall(text) if _is_of_code(parts := camel_parts(word))}
+    names = {word: " ".join(parts) for word in _ALNUM.findall(text) if is_camel_of_code(parts := camel_parts(word))}
     return _ALNUM.sub(lambda word: names.get(word[0], word[0]), text) if names else text
-
-
-def _is_of_code(parts: list[str]) -> bool:
-    return len(parts) > 2 or (len(parts) > 1 and parts[0].islower() and len(parts[0]) > 1)
 
 
 def searchable(text: str) -> str:

@@ -170,6 +170,8 @@ class Cosines:
 def choose_seeds(db: SqlConnection, words: WordMatches, cosines: Cosines, least: int) -> NDArray[np.int64]:
     """Return the memories worth ranking, ascending: the best by words, the best by meaning, then the best by both.
 
+    The best by names of code are among them.
+
     Args:
         db: A connection of the store.
         words: The matches in the full-text index.
@@ -177,12 +179,14 @@ def choose_seeds(db: SqlConnection, words: WordMatches, cosines: Cosines, least:
         least: Minimum number of seeds, if there are enough memories.
     """
     scores = words.scores
-    chosen = _top(db, scores.memories, scores.best, max(BY_WORDS, least))
+    named = _top(db, words.names.memories, words.names.best, max(SEEDS, least))
+    chosen = union(named, _top(db, scores.memories, scores.best, max(BY_WORDS, least)))
     if cosines.vector is None:
         return chosen
     near = cosines.nearest(chosen)
     chosen = union(chosen, _top(db, near, cosines.of(near), max(BY_MEANING, least)))
-    return _top(db, chosen, words.shares(chosen) + COSINE_WEIGHT * cosines.of(chosen), max(SEEDS, least))
+    best = _top(db, chosen, words.shares(chosen) + COSINE_WEIGHT * cosines.of(chosen), max(SEEDS, least))
+    return union(best, named)
 
 
 def make_pool(db: SqlConnection, seeds: NDArray[np.int64], cosines: Cosines) -> Pool:

@@ -29,12 +29,14 @@ class WordMatches:
     Attributes:
         scores: The sum of idf of each allowed passage that contains a word.
         identifiers: The sum of idf of each allowed passage that contains a whole identifier.
+        names: The same for names of code, as a share of what they would count if one passage alone had all of them.
         words: The idf of each word and the memories that contain it, ascending.
         total: The idf of all words of the query, including words that no passage contains.
     """
 
     scores: PassageScores
     identifiers: PassageScores
+    names: PassageScores
     words: list[tuple[float, NDArray[np.int64]]]
     total: float
 
@@ -43,8 +45,14 @@ class WordMatches:
         return self.scores.of(memories) / (self.total or 1.0)
 
     def identifier_shares(self, memories: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the share of the query's idf in whole identifiers of each memory's best passage, from 0 to 1."""
-        return self.identifiers.of(memories) / (self.total or 1.0)
+        """Return the share of the query's idf in whole identifiers of each memory's best passage, from 0 to 1.
+
+        No sentence has a name of code by chance, so such names count without the other words of the query, but less if
+        many passages have them.
+        """
+        import numpy as np
+
+        return np.maximum(self.identifiers.of(memories) / (self.total or 1.0), self.names.of(memories))
 
     def share_at(self, passage: int) -> float:
         """Return the share of the query's idf in one passage, from 0 to 1."""
@@ -57,8 +65,10 @@ def find(terms: QueryTerms, allowed: NDArray[np.bool_] | None) -> WordMatches:
     matched = [(term, _rows(term, found)) for term in terms.terms if term.match in found]
     shown = [(term, _allowed(rows, allowed)) for term, rows in matched]
     identifiers = [(term, rows) for term, rows in shown if term.is_identifier]
+    names = _summed([(term, rows) for term, rows in shown if term.is_of_code])
+    names = PassageScores(names.passages, names.scores / (terms.rarest * sum(term.is_of_code for term in terms.terms)))
     words = [(term.weight, _memories(rows)) for term, rows in matched]
-    return WordMatches(_summed(shown), _summed(identifiers), words, terms.total)
+    return WordMatches(_summed(shown), _summed(identifiers), names, words, terms.total)
 
 
 def narrowed(db: SqlConnection, terms: QueryTerms, allowed: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:

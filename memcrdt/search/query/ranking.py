@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WEIGHTS: Final = {
-    "identifier": 20.0,  # the squared share of whole identifiers: if the query is one, more than all else can add
+    "identifier": 20.0,  # the squared share of whole identifiers: one that is the query, or of code, is above all else
     "lexical": 1.6,  # the memory's share of the query's idf
     "window_words": 3.4,  # the share that the memory and WINDOW memories on each side have together
     "conversation_words": 0.9,  # the mean of the BEST highest shares in the memory's conversation

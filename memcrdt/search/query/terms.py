@@ -79,6 +79,7 @@ class QueryTerm(NamedTuple):
         weight: What a passage gets that has it.
         whole: The expression of the compound that it is a part of: a passage that has the whole gets nothing for it.
         is_identifier: Whether it is a whole compound. Words with hyphens are one only if they are all of the query.
+        is_of_code: Whether it is an identifier that no sentence has by chance.
     """
 
     match: str
@@ -87,6 +88,7 @@ class QueryTerm(NamedTuple):
     weight: float
     whole: str | None = None
     is_identifier: bool = False
+    is_of_code: bool = False
 
 
 class QueryTerms(NamedTuple):
@@ -97,6 +99,7 @@ class QueryTerms(NamedTuple):
         terms: The terms, rarest first.
         rows: The passages of each term that some passage has, by its expression: numbers separated by commas.
         total: The idf of all terms together, including those that no passage has.
+        rarest: The idf of a word that one passage has.
         stems: The stems of all its words, for highlights.
         beginnings: The beginnings of words that it asks for.
         required: The memories that have all its phrases, if it has no other words and there are such memories.
@@ -107,6 +110,7 @@ class QueryTerms(NamedTuple):
     terms: list[QueryTerm]
     rows: Mapping[str, str]
     total: float
+    rarest: float
     stems: frozenset[str]
     beginnings: tuple[str, ...]
     required: frozenset[int] | None
@@ -131,6 +135,7 @@ class _Name(NamedTuple):
     parts: list[_Word]
     is_hyphenated: bool
     is_identifier: bool
+    is_of_code: bool
 
 
 def query_terms(db: SqlConnection, query: ParsedQuery) -> QueryTerms:
@@ -183,6 +188,7 @@ class _Reader:
             terms,
             self._rows,
             sum(term.idf for term in terms),
+            _idf(1, self._passages),
             frozenset(self._stems),
             tuple(form for word in beginnings for form in word),
             self._with_all([term for _, term in phrases]) if query.is_exact else None,
@@ -212,7 +218,7 @@ class _Reader:
             (whole,) = self._words(compound.whole)
             parts = self._telling(self._words(" ".join(compound.parts)))
             is_identifier = not compound.is_hyphenated or compound.text == text.strip()
-            names.append(_Name(whole, parts, compound.is_hyphenated, is_identifier))
+            names.append(_Name(whole, parts, compound.is_hyphenated, is_identifier, compound.is_of_code))
         return names[:TERMS], rest + text[end:]
 
     def _count(self, words: Sequence[_Word]) -> None:
@@ -226,7 +232,7 @@ class _Reader:
     def _name_terms(self, name: _Name) -> Iterator[QueryTerm]:
         whole = name.whole.match
         term = self._term(whole, self._counts[name.whole.stem])
-        yield term._replace(is_identifier=name.is_identifier)
+        yield term._replace(is_identifier=name.is_identifier, is_of_code=name.is_of_code)
         share = HYPHENATED_PARTS if name.is_hyphenated else PARTS
         idfs = [_idf(self._counts[part.stem], self._passages) for part in name.parts]
         for part, idf in zip(name.parts, idfs, strict=True):

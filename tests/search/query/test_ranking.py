@@ -33,20 +33,64 @@ def test_only_memories_of_one_conversation_raise_each_other(shelf: Any) -> None:
 
 
 def test_a_whole_identifier_comes_before_its_parts_whatever_the_vectors_say(shelf: Any) -> None:
-    """Here the vector of the query is that of the parts. In a question, an identifier counts with the other words."""
+    """Here the vector of the query is that of the parts."""
     shelf.add("rename get_user_name before the release", scope=TALK)
     parts = shelf.add("get the name of the user")
     vector = tuple(shelf.index.embedders.own.embed(["get the name of the user"])[0].tolist())
     assert shelf.search("what is a person called?", vector=vector)[0].memory == parts
     for query in ("getUserName", "get_user_name", "get-user-name"):
         assert [hit.memory for hit in shelf.search(query, vector=vector)] == [1, parts]
+
+
+def test_a_name_of_a_thing_counts_in_a_question_with_the_other_words(shelf: Any) -> None:
+    """Sentences have such names, too, so they say less than names of code. Words with a hyphen are no name at all."""
+    shelf.add("the PayPal account is Ada's")
     shelf.add("a well-known port is 8443")
-    hits = shelf.search("well-known getUserName port", vector=vector, explain=True)
-    assert {hit.memory: hit.parts["identifier"] > 0 for hit in hits} == {1: True, parts: False, 3: False}
+    hits = shelf.search("well-known PayPal port", explain=True)
+    assert {hit.memory: hit.parts["identifier"] > 0 for hit in hits} == {1: True, 2: False}
     found = next(hit.parts for hit in hits if hit.memory == 1)
     share = found["lexical"] / WEIGHTS["lexical"]  # it has no other word of the query
     assert 0.2 < share < 0.8
     assert found["identifier"] / WEIGHTS["identifier"] == pytest.approx(share**2, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("what is parse_config_v2 used for?", "parse_config_v2 is left of the old format"),
+        ("which of our services still use getUserName when they start in the morning?", "getUserName is deprecated"),
+        ("why does src/net/door.py need a config, and what is it used for?", "src/net/door.py opens the socket"),
+        ("what do we use config.toml for when the services start?", "config.toml is not in git"),
+        ("what is --dry-run used for in our services?", "the deployment knows --dry-run"),
+        ("is std::vector what our services use for a config?", "std::vector keeps its capacity"),
+        ("what was the config of our services used for in 2.10.3?", "2.10.3 broke the export"),
+    ],
+)
+def test_a_name_of_code_comes_first_in_a_question(shelf: Any, query: str, text: str) -> None:
+    """No sentence has it by chance. Here another memory has all other words of the question, and its meaning."""
+    name = max((word for word in text.split() if word in query), key=len)
+    other = query.replace(name, "it").strip("?")
+    shelf.add(other)
+    shelf.add(f"our services: {other}")
+    shelf.add(text)
+    vector = tuple(shelf.index.embedders.own.embed([other])[0].tolist())
+    assert shelf.search(query, vector=vector)[0].memory == 3
+    assert shelf.search(query)[0].memory == 3
+
+
+def test_a_name_that_many_memories_have_says_little(shelf: Any) -> None:
+    """Then the other words and the meaning decide."""
+    shelf.add_many([{"text": f"config.toml has line {n}"} for n in range(40)])
+    answer = shelf.add("the services start with the settings of the home folder")
+    assert shelf.search("how do services start with settings of config.toml?")[0].memory == answer
+
+
+def test_a_memory_with_a_name_is_ranked_among_many_with_the_other_words(shelf: Any) -> None:
+    """A search looks closely at the best eighty or so by words and by meaning. Those that have a name are among them."""
+    shelf.add_many([{"text": f"lunch on day {n}"} for n in range(900)])
+    shelf.add_many([{"text": f"our services parse a config at midnight, part {n}"} for n in range(300)])
+    named = shelf.add("parse_config_v2 is left of the old format")
+    assert shelf.search("do our services parse a config at midnight or parse_config_v2?")[0].memory == named
 
 
 def test_a_memory_of_the_named_month_comes_first(shelf: Any) -> None:
