@@ -37,20 +37,55 @@ _SETTINGS: Final = {
 
 
 class Server:
-    """A running server. The role `hub` is no superuser and owns one database."""
+    """A running server. The role `hub` is no superuser and owns one database.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        folder: The folder with its data, its log and its socket.
+    """
+
+    def __init__(self, folder: Path, programs: Path, process: subprocess.Popen[bytes]) -> None:
         self.folder = folder
+        self._programs = programs
+        self._process = process
         self._made = 0
 
     def dsn(self, database: str = "hub", user: str = "hub", **options: str) -> str:
         """Return the address of a database."""
-        return psycopg.conninfo.make_conninfo(host=str(self.folder), user=user, dbname=database, **options)
+        given = {"host": str(self.folder), **options}
+        return psycopg.conninfo.make_conninfo(user=user, dbname=database, **given)
 
     def run(self, sql: str, database: str = "postgres") -> None:
         """Run a statement as superuser."""
+        self.ask(sql, database)
+
+    def ask(self, sql: str, database: str = "postgres") -> Any:
+        """Run a statement as superuser, and return the first value of the first row, if there is one."""
         with psycopg.connect(self.dsn(database, "super"), autocommit=True) as raw:
-            raw.execute(sql.encode())
+            cursor = raw.execute(sql.encode())
+            row = cursor.fetchone() if cursor.description is not None else None
+            return None if row is None else row[0]
+
+    def crash(self) -> None:
+        """End at once, as the machine would in a power cut."""
+        self._process.send_signal(3)  # SIGQUIT
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    @contextmanager
+    def standby(self) -> Iterator[Server]:
+        """Run a standby, which follows this server by streaming replication, for the block."""
+        folder = self.folder / "s"  # short, because a socket is in it
+        command = [self._programs / "pg_basebackup", "-h", self.folder, "-U", "super", "-D", folder / "data"]
+        made = [*command, "--write-recovery-conf", "--checkpoint=fast", "--no-sync"]
+        folder.mkdir()
+        if os.geteuid() == 0:
+            shutil.chown(folder, _USER)
+        subprocess.run(made, check=True, cwd=self.folder, **user_of_servers())
+        with _started(self._programs, folder) as standby:
+            yield standby
 
     def copy(self, database: str, into: str) -> None:
         """Make a database that has what another one has, by a dump and its restoration."""
@@ -59,12 +94,12 @@ class Server:
 
     def dump(self, database: str) -> bytes:
         """Return a database as SQL, which replaces what is there."""
-        dump = [_programs() / "pg_dump", "--clean", "--if-exists", self.dsn(database)]
+        dump = [self._programs / "pg_dump", "--clean", "--if-exists", self.dsn(database)]
         return subprocess.run(dump, stdout=subprocess.PIPE, check=True).stdout
 
     def restore(self, database: str, dumped: bytes) -> None:
         """Put what was dumped into a database, in one transaction. Connections to it stay."""
-        program = [_programs() / "psql", "--quiet", "--single-transaction", "-v", "ON_ERROR_STOP=1"]
+        program = [self._programs / "psql", "--quiet", "--single-transaction", "-v", "ON_ERROR_STOP=1"]
         subprocess.run([*program, "-d", self.dsn(database)], input=dumped, stdout=subprocess.DEVNULL, check=True)
 
     def set_back(self, database: str, before: str) -> None:
@@ -74,11 +109,7 @@ class Server:
 
     def waiting(self) -> int:
         """Return the number of connections that wait for a lock."""
-        sql = b"SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        with psycopg.connect(self.dsn("postgres", "super"), autocommit=True) as raw:
-            row = raw.execute(sql).fetchone()
-        assert row is not None
-        return int(row[0])
+        return int(self.ask("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"))
 
     def make_schema(self) -> str:
         """Return the address of an empty schema in the database: it takes much less time than a database."""
@@ -110,8 +141,7 @@ def running_server() -> Iterator[Server]:
         done = subprocess.run(made, capture_output=True, text=True, check=False, cwd=folder, **as_user)
         if done.returncode:
             pytest.skip(f"initdb fails on this machine: {done.stderr.strip()[-300:]}")
-        with _started(programs, folder, as_user):
-            server = Server(folder)
+        with _started(programs, folder) as server:
             server.run("CREATE ROLE hub LOGIN")
             server.run("CREATE DATABASE hub OWNER hub")
             yield server
@@ -120,33 +150,34 @@ def running_server() -> Iterator[Server]:
 
 
 @contextmanager
-def _started(programs: Path, folder: Path, as_user: dict[str, Any]) -> Iterator[None]:
+def _started(programs: Path, folder: Path) -> Iterator[Server]:
     settings = [f"-c{name}={value}" for name, value in {**_SETTINGS, "unix_socket_directories": str(folder)}.items()]
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [programs / "postgres", "-D", folder / "data", *settings], stdout=log, stderr=log, cwd=folder, **as_user
+        process = subprocess.Popen(
+            [programs / "postgres", "-D", folder / "data", *settings],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            **user_of_servers(),
         )
+    server = Server(folder, programs, process)
     try:
-        _wait(server, folder)
-        yield
+        _wait(server, process)
+        yield server
     finally:
-        server.send_signal(3)  # SIGQUIT: stop at once, because nobody needs its data again
-        try:
-            server.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.crash()  # nobody needs its data again
 
 
-def _wait(server: subprocess.Popen[bytes], folder: Path) -> None:
+def _wait(server: Server, process: subprocess.Popen[bytes]) -> None:
     ends = time.monotonic() + _START_S
     while True:
         try:
-            psycopg.connect(Server(folder).dsn("postgres", "super")).close()
+            psycopg.connect(server.dsn("postgres", "super")).close()
             return
         except psycopg.OperationalError as exc:
-            if server.poll() is not None or time.monotonic() > ends:
-                raise AssertionError(f"the server does not start: {(folder / 'log').read_text()[-1_000:]}") from exc
+            if process.poll() is not None or time.monotonic() > ends:
+                log = (server.folder / "log").read_text()
+                raise AssertionError(f"the server does not start: {log[-1_000:]}") from exc
             time.sleep(_PAUSE_S)
 
 

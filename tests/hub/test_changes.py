@@ -34,7 +34,7 @@ class Restored:
         self.memory = memory
         self._server = server
         memory.add("in the backup")
-        self._dump = server.dump("restored")
+        self._dump = server.dump("lossy")
         self.lose: list[str] = []
 
     def add_some(self) -> None:
@@ -43,16 +43,16 @@ class Restored:
 
     def restore(self) -> None:
         """Set the database back under the hub, without cutting a connection, and write others under the same rows."""
-        self._server.restore("restored", self._dump)
+        self._server.restore("lossy", self._dump)
         self.memory.add_many([f"written instead {number}" for number in range(2)])
 
 
 @pytest.fixture(name="restored")
 def _restored(server: Server, tmp_path: Path) -> Iterator[Restored]:
-    server.run("CREATE DATABASE restored OWNER hub")
-    with Hub.open(HubAddress(tmp_path, server.dsn("restored")), name="our hub") as hub, memory_of(hub) as memory:
+    server.run("CREATE DATABASE lossy OWNER hub")
+    with Hub.open(HubAddress(tmp_path, server.dsn("lossy")), name="our hub") as hub, memory_of(hub) as memory:
         yield Restored(server, memory)
-    server.run("DROP DATABASE restored WITH (FORCE)")
+    server.run("DROP DATABASE lossy WITH (FORCE)")
 
 
 def _told(found: Changes) -> list[tuple[str, str]]:
