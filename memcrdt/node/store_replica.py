@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Final, Literal, TypeVar
 
 from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import Scan, ShardFullError, scan
@@ -31,7 +34,39 @@ from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipR
 
 PIECE_BYTES = 4 * limits.MIB  # parts of an update that is too large to be sent; larger parts would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
+TURN_S: Final = 0.0002  # Python's default is 0.005; with 0.0005, half as many searches fit beside an attack
+LONG_BYTES: Final = 16 * limits.KIB  # the scan of a longer update takes over 10 ms
 T = TypeVar("T")
+
+
+class _ShortTurns:
+    """Shortens the turns of the threads of this process while any thread works on a long update.
+
+    A thread that computes gives the interpreter back only at the end of a turn. A search asks for it some thirty times,
+    after each of its reads, and would wait a whole turn each time. The length of a turn is one for the process, so the
+    first thread that enters shortens it, and the last that leaves restores it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before_s = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before_s = sys.getswitchinterval()
+                sys.setswitchinterval(min(self._before_s, TURN_S))
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                sys.setswitchinterval(self._before_s)
+
+
+_short_turns: Final = _ShortTurns()
 
 
 class StoreReplica(Replica):
@@ -113,6 +148,10 @@ class StoreReplica(Replica):
         if not self._may_write(number, origin):
             reason = "the device may read this space but not write it"
             return Applied("refused", self.state_vector(space, shard), reason)
+        with _turns_beside(update):
+            return self._apply(space, number, shard, update, origin)
+
+    def _apply(self, space: str, number: int, shard: int, update: bytes, origin: str) -> Applied:
         try:
             scanned = scan(update)
             self._check_rewrites(number, scanned, origin)
@@ -126,7 +165,7 @@ class StoreReplica(Replica):
         except ImpostorError as exc:
             self._store.renew_client(_IMPOSTOR.format(sender=_sender(origin), exc=exc))
             self._rewrites.note(origin, self._store.now_ms())
-            return self.apply(space, shard, update, origin)
+            return self._apply(space, number, shard, update, origin)
         except RemoteProtocolError as exc:
             refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
             return Applied(self._not_taken(exc, refused), self.state_vector(space, shard), str(exc))
@@ -233,6 +272,10 @@ class StoreReplica(Replica):
                 return
         with self._store.writing() as db:
             alarms.raise_alarm_once(db, at, text)
+
+
+def _turns_beside(update: bytes) -> AbstractContextManager[None]:
+    return _short_turns if len(update) > LONG_BYTES else nullcontext()
 
 
 def _is_too_large_in_part(update: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memcrdt.crdt import shard
+from memcrdt.crdt.scan import Scan, scan
 from memcrdt.model import limits
 from memcrdt.node import store_replica
 from memcrdt.store import documents, log, shared_log
@@ -37,6 +40,52 @@ def test_a_diff_that_is_too_large_is_taken_in_parts(tmp_path: Path, monkeypatch:
     assert (parts > 3, there.digest(), there.views()) == (True, here.digest(), here.views())
     here.close()
     there.close()
+
+
+def test_other_threads_get_shorter_turns_beside_a_long_update(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search asks for the interpreter again and again. Afterwards the turns are as before, also after a refusal."""
+    before, turns = sys.getswitchinterval(), []
+
+    def scan_noted(update: bytes) -> Scan:
+        turns.append(sys.getswitchinterval())
+        return scan(update)
+
+    monkeypatch.setattr(store_replica, "scan", scan_noted)
+    device = BareDevice(tmp_path / "A", "A")
+    long = device.stock_update({"junk": "x" * store_replica.LONG_BYTES})
+    refused = b"\xff" * (store_replica.LONG_BYTES + 1)
+    updates = (long, device.stock_update({"more": "x"}), refused)
+    assert [device.apply(update).status for update in updates] == ["applied", "applied", "refused"]
+    assert turns == pytest.approx([store_replica.TURN_S, before, store_replica.TURN_S])
+    assert sys.getswitchinterval() == pytest.approx(before)
+    device.close()
+
+
+def test_turns_stay_short_until_the_last_long_update_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two threads may take one each."""
+    before, inside = sys.getswitchinterval(), threading.Barrier(2)
+    left, turns = threading.Event(), []
+
+    def scan_noted(update: bytes) -> Scan:
+        inside.wait(60)
+        if threading.current_thread() is not last:
+            return scan(update)
+        left.wait(60)
+        turns.append(sys.getswitchinterval())
+        return scan(update)
+
+    monkeypatch.setattr(store_replica, "scan", scan_noted)
+    devices = [BareDevice(tmp_path / name, name) for name in "AB"]
+    long = devices[0].stock_update({"junk": "x" * store_replica.LONG_BYTES})
+    first, last = (threading.Thread(target=device.apply, args=(long,)) for device in devices)
+    first.start()
+    last.start()
+    first.join(60)
+    left.set()
+    last.join(60)
+    assert [*turns, sys.getswitchinterval()] == pytest.approx([store_replica.TURN_S, before])
+    for device in devices:
+        device.close()
 
 
 def test_a_shard_with_a_register_that_is_too_large_is_sent_without_the_excess(

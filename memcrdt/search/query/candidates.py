@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memcrdt.search.arrays import json_list, parse_integers, union
 from memcrdt.search.index.candidate_index import CandidateSnapshot
@@ -20,7 +20,7 @@ from memcrdt.search.query.lexical import WordMatches
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.query.vectors import QueryVector
 from memcrdt.store.indexer import SEARCHED
-from memcrdt.store.sql import SqlConnection
+from memcrdt.store.sql import SqlConnection, json_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,17 +39,17 @@ SELECT group_concat(memory) FROM
   (SELECT m.memory FROM memories m WHERE m.memory IN (SELECT CAST(value AS BIGINT) FROM json_each(?))
    ORDER BY m.created_at DESC, m.id LIMIT ?) n"""
 _CANDIDATES = f"""
-SELECT memory, id, substr(text, 1, {START_CHARS}), category = 'conversation' AND rtrim(text) LIKE '%?',
+SELECT json_array(memory, id, substr(text, 1, {START_CHARS}), category = 'conversation' AND rtrim(text) LIKE '%?',
   length(text), created_at, author, CASE category WHEN 'conversation' THEN space END, scope,
-  coalesce(importance, 0.0)
+  coalesce(importance, 0.0)) AS found
 FROM memories WHERE memory IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
 _SIDE = f"""
-  (SELECT json_group_array(memory) FROM
+  json((SELECT json_group_array(memory) FROM
      (SELECT n.memory FROM memories n WHERE n.scope = m.scope AND n.space = m.space AND {SEARCHED}
       AND (n.created_at, n.id) {{sign}} (m.created_at, m.id)
-      ORDER BY n.created_at {{order}}, n.id {{order}} LIMIT ?) side)"""
+      ORDER BY n.created_at {{order}}, n.id {{order}} LIMIT ?) side))"""
 _NEIGHBOURS = f"""
-SELECT m.memory, {_SIDE.format(sign="<", order="DESC")}, {_SIDE.format(sign=">", order="ASC")}
+SELECT json_array(m.memory, {_SIDE.format(sign="<", order="DESC")}, {_SIDE.format(sign=">", order="ASC")}) AS found
 FROM memories m WHERE m.memory IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND m.category = 'conversation'"""
 
 
@@ -228,8 +228,9 @@ def _top(db: SqlConnection, memories: NDArray[np.int64], scores: NDArray[np.floa
 def _next_in_conversation(db: SqlConnection, memories: NDArray[np.int64]) -> dict[int, int]:
     """Return the next memory by memory, around each of `memories` that belongs to a conversation."""
     following: dict[int, int] = {}
-    for memory, before, behind in db.execute(_NEIGHBOURS, (NEIGHBOURS, NEIGHBOURS, json_list(memories))):
-        chain = [*reversed(json.loads(str(before))), memory, *json.loads(str(behind))]
+    for row in json_rows(db, _NEIGHBOURS, (NEIGHBOURS, NEIGHBOURS, json_list(memories))):
+        memory, before, behind = json.loads(row)
+        chain = [*reversed(before), memory, *behind]
         following.update(pairwise(chain))
     return following
 
@@ -237,5 +238,5 @@ def _next_in_conversation(db: SqlConnection, memories: NDArray[np.int64]) -> dic
 def _read(db: SqlConnection, memories: NDArray[np.int64]) -> dict[int, Candidate]:
     if not len(memories):
         return {}
-    rows = cast("list[tuple[int, ...]]", db.execute(_CANDIDATES, (json_list(memories),)).fetchall())
+    rows = map(json.loads, json_rows(db, _CANDIDATES, (json_list(memories),)))
     return {row[0]: Candidate._make(row[1:]) for row in rows}

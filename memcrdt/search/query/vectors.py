@@ -6,13 +6,13 @@ that the store is searched with, from the caller, or, for `similar`, from the ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.values import Vector
-from memcrdt.search.arrays import json_list, normalised, union
+from memcrdt.search.arrays import json_list, normalised, parse_integers, union
 from memcrdt.search.index import registry
 from memcrdt.search.index.candidate_index import CandidateIndex, CandidateSnapshot, ProposalCounts
 from memcrdt.search.index.given import check_embedder, unit_vector
@@ -21,7 +21,7 @@ from memcrdt.search.index.passages import number_range
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import names_apart
-from memcrdt.store.sql import SqlConnection, is_sqlite
+from memcrdt.store.sql import SqlConnection, is_sqlite, json_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,9 +35,12 @@ STALE: Final = 0.1  # if more than this share of the proposed rows is gone from 
 
 _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
 _BY_VECTOR = """
-SELECT passage, 1 - vec_distance_cosine(embedding, ?) FROM vectors
+SELECT json_array(passage, 1 - vec_distance_cosine(embedding, ?)) AS found FROM vectors
 WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
-_STORED = "SELECT passage, embedding FROM vectors WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
+# In one row, as text: see json_rows().
+_STORED = """
+SELECT group_concat(passage), string_agg(hex(embedding), '') FROM vectors
+WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND length(embedding) = ?"""
 _STEPS = 1 << 14  # of a query's largest number: sums of 4,096 products with int8 fit into int32
 
 
@@ -177,31 +180,33 @@ def _propose(
 def _cosines(db: SqlConnection, query: QueryVector, chosen: NDArray[np.int64]) -> PassageScores:
     """Return the cosines of the passages of the vectors with these numbers."""
     if query.model.second:
-        return _int8_cosines(query, db.execute(_STORED, (json_list(chosen),)))
+        return _int8_cosines(query, *_stored(db, chosen, len(query.vector)))
     if not is_sqlite(db):
-        return _float_cosines(query, db.execute(_STORED, (json_list(chosen),)))
-    rows = db.execute(_BY_VECTOR, (query.vector.tobytes(), json_list(chosen))).fetchall()
-    return PassageScores.of_rows(cast("list[tuple[int, float]]", rows))
+        return _float_cosines(query, *_stored(db, chosen, query.vector.nbytes))
+    rows = json_rows(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen)))
+    return PassageScores.of_rows(list(map(json.loads, rows)))
 
 
-def _float_cosines(query: QueryVector, stored: Iterable[Any]) -> PassageScores:
-    """Return the cosines of rows of (passage, unit vector)."""
+def _stored(db: SqlConnection, chosen: NDArray[np.int64], size: int) -> tuple[list[int], bytes]:
+    """Return the passages of the vectors with these numbers, and the vectors one after the other, each of `size`."""
+    passages, vectors = db.execute(_STORED, (json_list(chosen), size)).get
+    return parse_integers(passages).tolist(), bytes.fromhex(vectors or "")
+
+
+def _float_cosines(query: QueryVector, passages: list[int], vectors: bytes) -> PassageScores:
+    """Return the cosines of the passages with these unit vectors."""
     import numpy as np
 
-    rows = [(passage, vector) for passage, vector in stored if len(vector) == query.vector.nbytes]
-    table = np.frombuffer(b"".join(vector for _, vector in rows), "<f4").reshape(-1, len(query.vector))
-    found = table @ query.vector
-    return PassageScores.of_rows(list(zip((passage for passage, _ in rows), found.tolist(), strict=True)))
+    found = np.frombuffer(vectors, "<f4").reshape(-1, len(query.vector)) @ query.vector
+    return PassageScores.of_rows(list(zip(passages, found.tolist(), strict=True)))
 
 
-def _int8_cosines(query: QueryVector, stored: Iterable[Any]) -> PassageScores:
-    """Return the cosines of rows of (passage, int8 vector). Whole numbers add up to the same on every machine."""
+def _int8_cosines(query: QueryVector, passages: list[int], vectors: bytes) -> PassageScores:
+    """Return the cosines of the passages with these int8 vectors. Whole numbers add up to the same on every machine."""
     import numpy as np
 
-    dim = len(query.vector)
-    rows = [(passage, vector) for passage, vector in stored if len(vector) == dim]
-    table = np.frombuffer(b"".join(vector for _, vector in rows), np.int8).reshape(-1, dim).astype(np.int32)
+    table = np.frombuffer(vectors, np.int8).reshape(-1, len(query.vector)).astype(np.int32)
     steps = np.rint(query.vector * (_STEPS / np.abs(query.vector).max())).astype(np.int32)
     lengths = np.sqrt((table * table).sum(axis=1) * float(steps.astype(np.int64) @ steps))
     found = (table @ steps) / lengths
-    return PassageScores.of_rows(list(zip((passage for passage, _ in rows), found.tolist(), strict=True)))
+    return PassageScores.of_rows(list(zip(passages, found.tolist(), strict=True)))

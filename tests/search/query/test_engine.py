@@ -48,6 +48,22 @@ def test_a_hit_in_a_long_memory_has_the_matching_passage(shelf: Any) -> None:
     assert len(hit.passage) <= 900
 
 
+def test_a_search_steps_through_few_rows(shelf: Any) -> None:
+    """SQLite gives the interpreter away at each row, and a thread that computes may keep it for 5 ms each time."""
+    shelf.add_many(
+        [{"text": f"release notes {n}", "scope": "conversation/a", "category": "conversation"} for n in range(400)]
+    )
+    rows = []
+
+    def note(_: object, row: Any) -> Any:
+        rows.append(row)
+        return row
+
+    shelf.db.row_trace = note
+    assert len(shelf.search("what do the release notes say?")) > 1
+    assert len(rows) < 20
+
+
 def test_filters_narrow_before_ranking(shelf: Any) -> None:
     """The one memory with the tag is found among many that match the query better."""
     shelf.add_many([{"text": f"release notes number {n}"} for n in range(400)])

@@ -86,7 +86,7 @@ def test_a_name_that_many_memories_have_says_little(shelf: Any) -> None:
 
 
 def test_a_memory_with_a_name_is_ranked_among_many_with_the_other_words(shelf: Any) -> None:
-    """A search looks closely at the best eighty or so by words and by meaning. Those that have a name are among them."""
+    """A search looks closely at the best eighty or so by words and by meaning. Those with a name are among them."""
     shelf.add_many([{"text": f"lunch on day {n}"} for n in range(900)])
     shelf.add_many([{"text": f"our services parse a config at midnight, part {n}"} for n in range(300)])
     named = shelf.add("parse_config_v2 is left of the old format")
