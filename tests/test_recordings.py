@@ -15,6 +15,7 @@ from tests.recordings import PICTURES, draw, record, steady, text_of
 SHELL = os.name == "nt" or shutil.which("bash") is None
 
 
+@pytest.mark.timeout(360)  # some twenty processes one after the other: ten seconds of processor time
 @pytest.mark.skipif(SHELL, reason="the sessions run in bash on a pseudo-terminal")
 def test_the_recordings_are_what_memcrdt_prints() -> None:
     """If it fails because the output has changed on purpose: python -m tests.recordings"""
