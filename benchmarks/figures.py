@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from collections.abc import Sequence
@@ -12,11 +13,17 @@ PACKAGES = ("memcrdt", "pycrdt", "apsw", "sqlite-vec", "numpy", "aiohttp", "zero
 
 def machine() -> str:
     """Return the machine and versions, for the head of a table."""
-    import os
-
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return f"{os.cpu_count()} cores, {system}, {versions}"
+
+
+def installed_environment() -> dict[str, str]:
+    """Return the environment of a measured process. Like an installed program, it finds its modules compiled.
+
+    Where PYTHONDONTWRITEBYTECODE is set, as in containers, each process compiles them again: 0.2 s of the processor.
+    """
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def p50_p95(seconds: Sequence[float]) -> str:

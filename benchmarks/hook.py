@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import memcrdt
 
 sys.path.insert(0, str(Path(__file__).parent))
 from corpus import questions, sentences
+from figures import installed_environment
 
 RUNS = 40
 PROJECT = "app"
@@ -50,7 +50,7 @@ def fill(home: str, count: int) -> None:
 
 def run(command: list[str], home: str) -> tuple[list[float], list[float]]:
     """Return the elapsed and the processor time of each run, in ms."""
-    environment = {**os.environ, "MEMCRDT_HOME": home, "MEMCRDT_PROJECT": PROJECT}
+    environment = {**installed_environment(), "MEMCRDT_HOME": home, "MEMCRDT_PROJECT": PROJECT}
     elapsed, used = [], []
     for prompt in questions(RUNS):
         before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

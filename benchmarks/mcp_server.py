@@ -27,7 +27,7 @@ from typing import Any, Final
 
 sys.path.insert(0, str(Path(__file__).parent))
 from corpus import questions
-from figures import machine
+from figures import installed_environment, machine
 from hook import PROJECT, fill
 
 STARTS: Final = 9
@@ -51,7 +51,7 @@ class Server:
 
     def __init__(self, command: list[str]) -> None:
         self.started = time.perf_counter()
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("CLAUDE")}
+        environ = {name: value for name, value in installed_environment().items() if not name.startswith("CLAUDE")}
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environ)
         self._calls = 0
         self.hello = self.call("initialize", _INFO)

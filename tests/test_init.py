@@ -42,3 +42,15 @@ def test_importing_loads_nothing_heavy(module: str, allowed: set[str]) -> None:
     script = f"import sys, {module}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) & HEAVY <= allowed
+
+
+def test_a_process_that_only_adds_and_searches_has_no_event_loop(tmp_path: Path) -> None:
+    """Event loops belong to the network, and take as long to import as a search takes."""
+    script = (
+        "import sys, memcrdt\n"
+        f"with memcrdt.open({str(tmp_path)!r}, embedder='static') as memory:\n"
+        "    memory.add('Deploys go out on Tuesdays')\n"
+        "    print(len(memory.search('deploys')), *sorted({'asyncio', 'ssl'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["1"]

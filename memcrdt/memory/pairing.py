@@ -5,7 +5,6 @@ Pairing is asynchronous inside. For callers without an event loop, a thread runs
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -257,6 +256,8 @@ class LoopThread:
     """An event loop in its own thread, for a caller without a loop."""
 
     def __init__(self) -> None:
+        import asyncio  # here, as in memcrdt.node.background
+
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="memcrdt-pairing", daemon=True)
         self._thread.start()
@@ -274,6 +275,8 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine and return its result. If the caller is interrupted, the coroutine is cancelled."""
+        import asyncio
+
         begun = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return begun.result()
@@ -291,6 +294,8 @@ class LoopThread:
 
 async def _ended() -> None:
     """Wait for all tasks, so that connections are closed properly and announcements are withdrawn."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
     await loop.shutdown_asyncgens()

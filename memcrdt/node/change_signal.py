@@ -9,23 +9,19 @@ now and then: seldom where datagrams are expected, because every wake-up of an i
 from __future__ import annotations
 
 import asyncio
-import socket
 from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-from memcrdt.node.lock import noted_signal_port
+from memcrdt.node.lock import LOOPBACK
 from memcrdt.store.connections import data_version
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from memcrdt.store.base import Notice
     from memcrdt.store.store import Store
 
 SIGNALED_POLL_S: Final = 2.0  # where other processes know the port
 POLL_S: Final = 0.25  # where nothing else tells of other processes
 WRITE_S: Final = 0.25  # after a write without a change of a memory: many may follow each other
-_LOOPBACK: Final = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}  # a machine may lack either
 
 
 class StoreChangeSignal:
@@ -58,7 +54,7 @@ class StoreChangeSignal:
         # Version numbers of different connections cannot be compared, so one connection is used for all checks.
         self._db = self._held.enter_context(self._store.reading())
         self._seen = self._version()
-        for host in _LOOPBACK.values():
+        for host in LOOPBACK.values():
             with suppress(OSError):  # without a loopback address, polling detects the changes
                 transport, _ = await self._loop.create_datagram_endpoint(
                     lambda: _DatagramListener(self), local_addr=(host, 0)
@@ -121,13 +117,3 @@ class _DatagramListener(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         self._signal.look()
-
-
-def signal_change(home: Path, _: Notice | None = None) -> None:
-    """Signal a change to the process that runs the network of a home, if it is another process."""
-    if port := noted_signal_port(home):
-        for family, host in _LOOPBACK.items():
-            with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sender:
-                sender.setblocking(False)  # if the datagram is lost, that process detects the change by polling
-                sender.sendto(b"", (host, port))
-                return

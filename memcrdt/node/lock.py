@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, NamedTuple
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from memcrdt.store.base import Notice
+
+LOOPBACK = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}  # a machine may lack either
 LOCK_FILE = "serve.lock"
 NOTE_FILE = "serve.json"
 _NOTE_BYTES = 16_384  # an error message is the longest part
@@ -100,10 +104,15 @@ def holder(home: Path) -> Holder | None:
         return None if locks.take(file) else _noted(home)
 
 
-def noted_signal_port(home: Path) -> int | None:
-    """Return the UDP port for signals to another process that runs the network. That process may have ended."""
-    noted = _noted(home)
-    return None if noted.pid == os.getpid() else noted.bell
+def signal_change(home: Path, _: Notice | None = None) -> None:
+    """Signal a change to the process that runs the network of a home, if it is another process (change_signal.py)."""
+    noted = _noted(home)  # that process may have ended
+    if noted.bell and noted.pid != os.getpid():
+        for family, host in LOOPBACK.items():
+            with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)  # if the datagram is lost, that process detects the change by polling
+                sender.sendto(b"", (host, noted.bell))
+                return
 
 
 def _open(home: Path) -> IO[bytes]:

@@ -84,7 +84,7 @@ async def test_it_keeps_no_read_transaction_open(memory: Memory) -> None:
 
 async def test_signals_need_no_loopback_address(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine may have only IPv6, or no loopback address at all. Polling detects the changes then."""
-    monkeypatch.setattr("memcrdt.node.change_signal._LOOPBACK", {socket.AF_INET: "192.0.2.1"})
+    monkeypatch.setattr("memcrdt.node.change_signal.LOOPBACK", {socket.AF_INET: "192.0.2.1"})
     async with StoreChangeSignal(memory.store) as change_signal:
         assert change_signal.port is None
         signaled = asyncio.create_task(change_signal.changed())

@@ -10,7 +10,7 @@ from memcrdt.errors import CorruptError
 from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index import binary_codes
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store.sql import SqlConnection
+from memcrdt.store.sql import SqlConnection, is_sqlite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 _PAGE = 65_536
 _FAR: Final = binary_codes.BITS + 1  # more than any distance
 _FEW: Final = 3  # a mask with less than this part of all rows is followed row by row
-# A whole page in one row, as text: reading row by row takes three times as long.
+# A whole page in one row: reading row by row takes three times as long. SQLite joins texts only, and takes the bytes of
+# a blob for one as they are.
 _READ = """
-SELECT max(vector), group_concat(vector), group_concat(passage), string_agg(hex(code), ''),
-  min(length(code)), max(length(code)) FROM
+SELECT max(vector), group_concat(vector), group_concat(passage), {joined}, min(length(code)), max(length(code)) FROM
   (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?) c"""
+_READ_SQLITE: Final = _READ.format(joined="CAST(string_agg(code, '') AS BLOB)")
+_READ_POSTGRES: Final = _READ.format(joined="string_agg(code, ''::bytea)")
 
 
 class CandidateIndex:
@@ -49,8 +51,9 @@ class CandidateIndex:
         Raises:
             CorruptError: A code in the table has a wrong length.
         """
+        sql = _READ_SQLITE if is_sqlite(db) else _READ_POSTGRES
         with self._lock:
-            while (page := db.execute(_READ, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
+            while (page := db.execute(sql, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
                 self._append(*page)
             if self._snapshot is None:
                 self._snapshot = CandidateSnapshot(
@@ -67,7 +70,7 @@ class CandidateIndex:
         self._vectors = np.empty(0, np.int64)
         self._passages = np.empty(0, np.int64)
 
-    def _append(self, last: int, vectors: str, passages: str, code: str, *lengths: int) -> None:
+    def _append(self, last: int, vectors: str, passages: str, codes: bytes, *lengths: int) -> None:
         import numpy as np
 
         if any(length != binary_codes.BYTES for length in lengths):
@@ -80,9 +83,7 @@ class CandidateIndex:
         self._reserve(end)
         self._vectors[self._count : end] = numbers
         self._passages[self._count : end] = parse_integers(passages)
-        self._codes[:, self._count : end] = (
-            np.frombuffer(bytes.fromhex(code), np.uint64).reshape(-1, binary_codes.WORDS).T
-        )
+        self._codes[:, self._count : end] = np.frombuffer(codes, np.uint64).reshape(-1, binary_codes.WORDS).T
         self._count, self._last, self._snapshot = end, last, None
 
     def _reserve(self, count: int) -> None:
