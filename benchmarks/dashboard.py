@@ -1,12 +1,12 @@
 """Measure how smoothly the dashboard scrolls through many memories, in a headless Chromium.
 
-    python benchmarks/dashboard.py [--memories 100000] [--pages 100] [--pixels 45]
+    python benchmarks/dashboard.py [--memories 100000] [--pixels 4500] [--seconds 300]
 
 It needs Chromium, chromedriver and selenium. The list of all memories scrolls down by a fixed way a frame (--pixels),
-by default about three screens a second, until so many pages of 100 memories have been loaded; then it scrolls all the
-way up again. A frame is the time between two calls of requestAnimationFrame. A list that draws too much gets slower
-the longer it is, so the first and the last tenth of the way down stand beside each other. Beside them: an empty page
-of the same browser that scrolls in the same way, which is the least that a frame takes here.
+by default five screens, until its end or until the time is over; then it scrolls all the way up again. A frame is the
+time between two calls of requestAnimationFrame. A list that draws too much gets slower the longer it is, so the first
+and the last tenth of the way down stand beside each other. Beside them: an empty page of the same browser that scrolls
+in the same way, which is the least that a frame takes here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -29,37 +29,48 @@ from tests.server.browser import chromium
 
 BATCH: Final = 5_000
 LATE_MS: Final = 50.0  # three frames at 60 a second: an eye sees a jump
-PAGE: Final = 100  # memories of a page of the list
-_SCROLL: Final = """
-const [way, most, most_s] = arguments;
+_SCROLL: Final = r"""
+const [way, most_s] = arguments;
 window.scrolled = null;
 const frames = [];
 const begun = performance.now();
 let last = null;
-let still = 0;
+let still = 0; // frames without a way: the next page is awaited
+let waited = 0;
 const step = (now) => {
   if (last !== null) frames.push(now - last);
   last = now;
   const before = scrollY;
   scrollBy(0, way);
   still = scrollY === before ? still + 1 : 0;
-  const pages = Math.floor(document.querySelectorAll("main section > div:not(.end)").length / 4);
-  const isOver = still > 300 || pages >= most || (way < 0 && scrollY === 0) || now - begun > 1000 * most_s;
-  if (isOver) window.scrolled = [frames, pages];
+  if (still) waited += 1;
+  const said = document.querySelector(".end")?.textContent ?? "0"; // "1,200 memories so far"
+  const isAtEnd = way < 0 ? scrollY === 0 : still > 0 && !said.includes("so far");
+  const loaded = Number(said.replace(/\D/g, ""));
+  if (isAtEnd || now - begun > 1000 * most_s) window.scrolled = [frames, loaded, (now - begun) / 1000, waited];
   else requestAnimationFrame(step);
 };
 requestAnimationFrame(step);
 """
 
 
-def scrolled(browser: Any, way: int, pages: int, most_s: int) -> tuple[list[float], int]:
-    """Scroll by `way` pixels a frame. Return the time of each frame in seconds, and the number of loaded pages."""
+class Scrolled(NamedTuple):
+    """A way through the list: the time of each frame in seconds, what was loaded at its end, and how long it took."""
+
+    frames: list[float]
+    loaded: int
+    took_s: float
+    waited: int  # frames in which nothing moved, because the next page was awaited
+
+
+def scrolled(browser: Any, way: int, most_s: int) -> Scrolled:
+    """Scroll by `way` pixels a frame, to the end or for so long."""
     from selenium.webdriver.support.ui import WebDriverWait
 
-    browser.execute_script(_SCROLL, way, pages, most_s)  # one call of the driver may not take as long as the way
+    browser.execute_script(_SCROLL, way, most_s)  # one call of the driver may not take as long as the way
     waiting = WebDriverWait(browser, 2 * most_s + 60, 1)
-    frames, loaded = waiting.until(lambda _: browser.execute_script("return window.scrolled"))
-    return [ms / 1e3 for ms in frames], loaded
+    frames, *others = waiting.until(lambda _: browser.execute_script("return window.scrolled"))
+    return Scrolled([ms / 1e3 for ms in frames], *others)
 
 
 def told(name: str, frames: list[float]) -> None:
@@ -72,8 +83,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--memories", type=int, default=100_000)
-    parser.add_argument("--pages", type=int, default=100)
-    parser.add_argument("--pixels", type=int, default=45, help="the way of one frame down")
+    parser.add_argument("--pixels", type=int, default=4_500, help="the way of one frame down")
     parser.add_argument("--seconds", type=int, default=300, help="for each way at most")
     given = parser.parse_args()
     print(machine())
@@ -94,21 +104,22 @@ def _measure(browser: Any, link: str, given: argparse.Namespace) -> None:
 
     browser.get("about:blank")
     browser.execute_script("document.body.innerHTML = '<div style=\"height: 1000000px\"></div>'")
-    told("an empty page", scrolled(browser, given.pixels, 1, 5)[0])
+    told("an empty page", scrolled(browser, given.pixels, 5).frames)
     browser.get(link)
     seen = WebDriverWait(browser, 60)
     seen.until(lambda _: "Live" in browser.execute_script("return document.body.innerText"))
     browser.execute_script("location.hash = '#/find'")
     seen.until(lambda _: browser.find_elements("css selector", "main section .card"))
-    pages = min(given.pages, given.memories // PAGE)
-    down, loaded = scrolled(browser, given.pixels, pages, given.seconds)
-    tenth = max(1, len(down) // 10)
-    told(f"down to memory {loaded * PAGE:,} of {given.memories:,}", down)
-    told("  the first tenth", down[:tenth])
-    told("  the last tenth", down[-tenth:])
-    told("up again, at ten times the speed", scrolled(browser, -10 * given.pixels, 10**9, given.seconds)[0])
+    down = scrolled(browser, given.pixels, given.seconds)
+    tenth = max(1, len(down.frames) // 10)
+    told(f"down to memory {down.loaded:,} of {given.memories:,} in {down.took_s:.0f} s", down.frames)
+    told("  the first tenth", down.frames[:tenth])
+    told("  the last tenth", down.frames[-tenth:])
+    print(f"  nothing moved in {down.waited / len(down.frames):.1%} of the frames, because a page was awaited")
+    told("up again, at the same speed", scrolled(browser, -given.pixels, given.seconds).frames)
     drawn = browser.execute_script("return document.querySelectorAll('.card').length")
-    print(f"cards in the page at the end: {drawn}")
+    heap = browser.execute_script("return performance.memory.usedJSHeapSize") / 2**20
+    print(f"cards in the page at the end: {drawn}; {heap:.0f} MiB of JavaScript")
 
 
 if __name__ == "__main__":

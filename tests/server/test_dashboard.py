@@ -117,10 +117,10 @@ def test_thousands_of_memories_scroll(browser: Chrome, home: Path, url: str) -> 
         "step();"
     )
     drawn = "return document.querySelectorAll('.card').length"
-    until(browser, lambda: browser.execute_script(drawn) < 500)
+    until(browser, lambda: browser.execute_script(drawn) < 100)
     assert "Line 1999 of" not in text_of(browser)
     browser.execute_script("scrollTo(0, 0)")
-    until(browser, lambda: "Line 1999 of" in text_of(browser) and browser.execute_script(drawn) < 500)
+    until(browser, lambda: "Line 1999 of" in text_of(browser) and browser.execute_script(drawn) < 100)
     assert errors_of(browser) == []
 
 

@@ -2,7 +2,8 @@
 
 import { useEffect, useRef, useState } from "./vendor/hooks.js";
 import { address, get } from "./api.js";
-import { Card, Failure, Pages, html, memories, shown, useLoaded } from "./ui.js";
+import { Pages } from "./pages.js";
+import { Card, Failure, html, memories, shown, useLoaded } from "./ui.js";
 
 const WAIT_MS = 150; // after a key
 const FILTERS = ["scope", "space", "kind", "tags", "author", "after", "before"];

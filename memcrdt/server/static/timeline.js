@@ -1,10 +1,11 @@
 // A timeline: the memories of a scope by day, newest first.
 
 import { address, get } from "./api.js";
-import { Card, Failure, Pages, html, shown, useLoaded } from "./ui.js";
+import { Pages } from "./pages.js";
+import { Card, Failure, html, shown, useLoaded } from "./ui.js";
 
-const DAY = { weekday: "long", year: "numeric", month: "long", day: "numeric" };
-const dayOf = (memory) => new Date(memory.created_at).toLocaleDateString("en", DAY);
+const day = new Intl.DateTimeFormat("en", { weekday: "long", year: "numeric", month: "long", day: "numeric" });
+const dayOf = (memory) => day.format(new Date(memory.created_at));
 
 export function Timeline({ query }) {
   const [scopes, problem] = useLoaded(() => get("/v1/scopes", { limit: 200 }), []);

@@ -1,7 +1,6 @@
 // What all screens share. Every text of a memory goes through `shown` into a text node: it is data, never markup.
 
 import { h } from "./vendor/preact.js";
-import { get } from "./api.js";
 import { useCallback, useEffect, useRef, useState } from "./vendor/hooks.js";
 import htm from "./vendor/htm.js";
 
@@ -123,48 +122,6 @@ export function useLoaded(load, inputs) {
     return () => void ++turn.current;
   }, [reload]);
   return [...state, reload];
-}
-
-const NEAR = "1500px"; // how far from what is seen a part of a list is still drawn
-const PAGE = 100;
-const PART = 25; // memories that are drawn at once, within a frame or two
-
-const partsOf = (items) => Array.from({ length: Math.ceil(items.length / PART) }, (_, at) => items.slice(PART * at, PART * (at + 1)));
-
-/** A list of memories, newest first. The next page loads when the end comes near; a part that is far away is not drawn. */
-export function Pages({ filters, draw, empty }) {
-  const [{ parts, cursor, problem }, setState] = useState({ parts: [], cursor: undefined, problem: null });
-  const end = useRef();
-  useEffect(() => {
-    if (cursor === null) return;
-    const stop = new AbortController();
-    const more = () =>
-      get("/v1/memories", { limit: PAGE, cursor, ...filters }, { signal: stop.signal }).then(
-        (page) => setState({ parts: [...parts, ...partsOf(page.items)], cursor: page.next, problem: null }),
-        (problem) => problem.name !== "AbortError" && setState({ parts, cursor: null, problem }),
-      );
-    const stopWatching = whenNear(end.current, (isNear) => isNear && (stopWatching(), more()));
-    return () => (stopWatching(), stop.abort());
-  }, [cursor]);
-  return html`<${Failure} problem=${problem} />
-    ${parts.map((items, at) => html`<${Part} key=${at} items=${items} before=${parts[at - 1]?.at(-1)} draw=${draw} />`)}
-    <div ref=${end} class="end">${cursor === null && !parts.length && !problem && empty}</div>`;
-}
-
-function Part({ items, before, draw }) {
-  const [height, setHeight] = useState(null); // of a part that is not drawn
-  const box = useRef();
-  useEffect(() => whenNear(box.current, (isNear) => setHeight(isNear ? null : box.current.offsetHeight)), []);
-  return html`<div ref=${box} style=${height === null ? {} : { height: `${height}px` }}>
-    ${height === null && items.map((memory, at) => draw(memory, at ? items[at - 1] : before))}
-  </div>`;
-}
-
-/** Tell whether an element is near what is seen, now and whenever that changes. Returns what stops it. */
-function whenNear(element, tell) {
-  const seen = new IntersectionObserver((entries) => tell(entries.at(-1).isIntersecting), { rootMargin: NEAR });
-  seen.observe(element);
-  return () => seen.disconnect();
 }
 
 /** Run something that the user asked for. Returns [run, isRunning, problem]. */
