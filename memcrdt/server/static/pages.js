@@ -15,48 +15,64 @@ const sum = (numbers) => numbers.reduce((all, each) => all + each, 0);
 
 /** A list of memories. Only what is near is in the page; two empty boxes are as high as the parts before and after it. */
 export function Pages({ filters, draw, empty }) {
-  const [{ parts, cursor, problem }, setLoaded] = useState({ parts: [], cursor: undefined, problem: null });
+  const { parts, cursor, problem, more } = useParts(filters);
   const [[from, to], setDrawn] = useState([0, 0]);
-  const list = useRef({ heights: [], stop: null }).current; // a part that was never drawn has a guessed height
+  const heights = useRef([]).current; // in pixels; of a part that was never drawn a guess
   const box = useRef();
-  const more = async () => {
-    if (cursor === null || list.stop) return;
-    list.stop = new AbortController();
-    try {
-      const page = await get("/v1/memories", { limit: PAGE, cursor, ...filters }, { signal: list.stop.signal });
-      const added = partsOf(page.items);
-      const guess = parts.length ? sum(list.heights) / parts.length : GUESS;
-      list.heights.push(...added.map(() => guess));
-      setLoaded({ parts: [...parts, ...added], cursor: page.next, problem: null });
-    } catch (problem) {
-      if (problem.name !== "AbortError") setLoaded({ parts, cursor: null, problem });
-    }
-    list.stop = null;
-  };
+  while (heights.length < parts.length) heights.push(heights.length ? sum(heights) / heights.length : GUESS);
   const look = () => {
     const drawn = [...box.current.children].slice(1, -1);
-    drawn.forEach((part, at) => void (list.heights[from + at] = part.offsetHeight));
+    drawn.forEach((part, at) => void (heights[from + at] = part.offsetHeight));
     const top = -box.current.getBoundingClientRect().top;
     const bottom = top + innerHeight;
-    const [first, last] = partsWithin(list.heights, top - NEAR, bottom + NEAR);
+    const [first, last] = partsWithin(heights, top - NEAR, bottom + NEAR);
     if (first !== from || last !== to) setDrawn([first, last]);
     if (box.current.offsetHeight - bottom < AHEAD) more();
   };
-  const newest = useRef();
-  newest.current = look;
   useLayoutEffect(look);
-  useEffect(() => {
-    const again = () => newest.current();
-    for (const kind of ["scroll", "resize"]) addEventListener(kind, again, { passive: true });
-    return () => (list.stop?.abort(), ["scroll", "resize"].forEach((kind) => removeEventListener(kind, again)));
-  }, []);
-  return html`<${Failure} problem=${problem} />
-    <div ref=${box}>
-      <div style=${{ height: `${sum(list.heights.slice(0, from))}px` }}></div>
+  useScrolling(look);
+  return html`<div ref=${box}>
+      <div style=${{ height: `${sum(heights.slice(0, from))}px` }}></div>
       ${parts.slice(from, to).map((items, at) => html`<${Part} key=${from + at} items=${items} before=${parts[from + at - 1]?.at(-1)} draw=${draw} />`)}
-      <div style=${{ height: `${sum(list.heights.slice(to))}px` }}></div>
+      <div style=${{ height: `${sum(heights.slice(to))}px` }}></div>
     </div>
-    <p class="end"><small>${cursor === null && !parts.length ? !problem && empty : `${memories(sum(parts.map((each) => each.length)))}${cursor === null ? "" : " so far"}`}</small></p>`;
+    <${Failure} problem=${problem} />
+    ${cursor !== undefined && !problem && html`<p class="end"><small>${said(parts, cursor, empty)}</small></p>`}`;
+}
+
+/** The memories that are loaded, in parts, and what loads the next page. */
+function useParts(filters) {
+  const [{ parts, cursor, problem }, setState] = useState({ parts: [], cursor: undefined, problem: null });
+  const stop = useRef(null);
+  useEffect(() => () => stop.current?.abort(), []);
+  const more = async () => {
+    if (cursor === null || stop.current) return;
+    stop.current = new AbortController();
+    try {
+      const page = await get("/v1/memories", { limit: PAGE, cursor, ...filters }, { signal: stop.current.signal });
+      setState({ parts: [...parts, ...partsOf(page.items)], cursor: page.next, problem: null });
+    } catch (problem) {
+      if (problem.name !== "AbortError") setState({ parts, cursor: null, problem });
+    }
+    stop.current = null; // before what is set is drawn, which may ask for more
+  };
+  return { parts, cursor, problem, more };
+}
+
+/** Call something whenever another part of the page is seen. */
+function useScrolling(call) {
+  const newest = useRef();
+  newest.current = call;
+  useEffect(() => {
+    const stop = new AbortController();
+    for (const kind of ["scroll", "resize"]) addEventListener(kind, () => newest.current(), { passive: true, signal: stop.signal });
+    return () => stop.abort();
+  }, []);
+}
+
+function said(parts, cursor, empty) {
+  const count = memories(sum(parts.map((each) => each.length)));
+  return cursor !== null ? `${count} so far` : parts.length ? count : empty;
 }
 
 const Part = ({ items, before, draw }) => html`<div class="part">${items.map((memory, at) => draw(memory, at ? items[at - 1] : before))}</div>`;
