@@ -32,7 +32,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import memcrdt
 from memcrdt import config
@@ -40,6 +40,7 @@ from memcrdt import config
 OWN = Path(__file__).with_name("facts.json")
 LANGUAGES = Path(__file__).with_name("languages.json")
 DEPTHS = (5, 10)
+NAMES = [f"{kind}@{depth}" for depth in DEPTHS for kind in ("fraction", "any")]
 LEAST = (0.3, 0.5, 0.7, 0.9)
 RERANK_MS = 60_000  # the most that a search allows
 STRANGE = 50  # questions that a conversation gets from each other one
@@ -65,6 +66,8 @@ class Case:
 
 @dataclass(slots=True)
 class Tally:
+    HEAD: ClassVar = f"{'n':>6}{''.join(f'{name:>13}' for name in NAMES)}{'MRR':>9}"
+
     count: int = 0
     sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -78,8 +81,7 @@ class Tally:
         self.sums["MRR"] += 1 / min(ranks) if ranks else 0.0
 
     def row(self) -> str:
-        names = [f"{kind}@{depth}" for depth in DEPTHS for kind in ("fraction", "any")]
-        shown = "".join(f"{100 * self.sums[name] / max(self.count, 1):>13.1f}" for name in names)
+        shown = "".join(f"{100 * self.sums[name] / max(self.count, 1):>13.1f}" for name in NAMES)
         return f"{self.count:>6}{shown}{self.sums['MRR'] / max(self.count, 1):>9.3f}"
 
 
@@ -202,9 +204,7 @@ def main() -> None:
     print(
         f"memcrdt {sys.version.split()[0]} embedder={arguments.embedder} reranker={arguments.reranker}  (recall in %)"
     )
-    print(
-        f"{'':<24}{'n':>6}" + "".join(f"{f'{k}@{d}':>13}" for d in DEPTHS for k in ("fraction", "any")) + f"{'MRR':>9}"
-    )
+    print(" " * 24 + Tally.HEAD)
     for name, by_category in tallies.items():
         print(f"{name:<24}{united(by_category.values()).row()}")
     for category in sorted({c for by_category in tallies.values() for c in by_category}):
