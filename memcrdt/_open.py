@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from memcrdt import config as configuration
 from memcrdt.config import Config
-from memcrdt.errors import CorruptError, InputError, LockedError, SchemaError
+from memcrdt.errors import CorruptError, InputError, LockedError, NotFoundError, SchemaError
 from memcrdt.memory.memory import Memory
 from memcrdt.model.checks import check_flag, check_name, check_port
 from memcrdt.model.device_ids import KEY_BYTES, device_id
-from memcrdt.paths import IN_MEMORY, home_folder, named_home
+from memcrdt.paths import IN_MEMORY, home_folder, named_home, translated_os_errors
 from memcrdt.search.searcher import Searcher
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def open(  # noqa: A001 - the name of the public interface
         if read_only:
             raise InputError(f"{IN_MEMORY} is a new, empty memory; open it for writing, or name a folder")
         return assembled(None, store_in_memory(index), index, Offline, config, sync=sync)
+    if read_only:
+        check_begun(folder)
     if not (folder / KEY_FILE.name).exists():  # do not create a key for a home that cannot be opened
         check_file(folder / FILE)
         if (server := holder(folder)) is not None:  # its connections prove the former key until it ends
@@ -105,6 +107,16 @@ def open(  # noqa: A001 - the name of the public interface
     device = device_id_of(folder) if read_only else Identity.load_or_create(folder).device_id
     store = Store(folder, device, index, StoreOptions(read_only=read_only))
     return assembled(folder, store, index, BackgroundNode, config, sync=sync)
+
+
+def check_begun(folder: Path) -> None:
+    """Raise NotFoundError if a folder is not a home: it has neither a key nor a store."""
+    from memcrdt.net.identity import KEY_FILE
+    from memcrdt.store.files import FILE
+
+    with translated_os_errors(f"the home {folder} cannot be read", "check its owner and permissions"):
+        if not any((folder / file).exists() for file in (KEY_FILE.name, FILE)) and not folder.is_file():
+            raise NotFoundError(f"there is no memory in {folder}; `memcrdt add TEXT` begins one, or name another home")
 
 
 def store_in_memory(index: SearchIndex, **options: Any) -> Store:
@@ -210,6 +222,7 @@ def doctor(home: str | os.PathLike[str] | None = None, *, repair: bool = False, 
         The problems found, the repairs made, and the problems left.
 
     Raises:
+        NotFoundError: There is no memory in the folder.
         CorruptError, SchemaError: The file is not a store, or no part of it can be saved.
 
     Example:
@@ -218,17 +231,18 @@ def doctor(home: str | os.PathLike[str] | None = None, *, repair: bool = False, 
     """
     from memcrdt.store.recovery.doctor import examine_file, repair_file
 
+    folder = home_folder(home)
+    check_begun(folder)
     try:
-        with open(home, read_only=not repair) as memory:
+        with open(folder, read_only=not repair) as memory:
             return memory.doctor(repair=repair, give_up=give_up)
     except (CorruptError, SchemaError):
-        folder = home_folder(home)
         of_file = repair_file(folder) if repair else examine_file(folder)
         if not of_file.problems:
             raise
     if not repair:
         return of_file
-    with open(home) as memory:
+    with open(folder) as memory:
         within = memory.doctor(repair=True, give_up=give_up)
     return replace(within, problems=of_file.problems + within.problems, done=of_file.done + within.done)
 

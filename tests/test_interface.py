@@ -132,7 +132,8 @@ SYNC = {
     "warnings": "",
 }
 FILES = {
-    name: SIGNATURES[name] for name in ("import_", "import_from", "export", "backup", "restore", "doctor", "compact")
+    **{name: SIGNATURES[name] for name in ("import_", "import_from", "export", "backup", "restore", "doctor", "compact")},
+    "check_backup": "path",
 }
 TOKENS = {
     "create": "name * spaces=('personal',) read_only=False rights=None origins=()",

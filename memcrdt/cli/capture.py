@@ -45,7 +45,7 @@ def capture_command(face: Face, file: Path | None, *, dry_run: bool, project: st
 
     transcript = read_transcript(file)
     context = Context(project=find_project(project, os.environ, Path.cwd()), agent="user", conversation=file.stem[:200])
-    with face.look() if dry_run else face.changing() as memory:
+    with face.look() if dry_run else face.changing(begins=True) as memory:
         _show(face, capture(Service(memory, context), transcript, dry_run=dry_run))
 
 

@@ -50,7 +50,7 @@ def dashboard_command(face: Face, opens: bool) -> None:
         from memcrdt.server.sessions import address_of
     except ModuleNotFoundError as exc:
         raise InputError(f"the dashboard needs the module {exc.name}; install memcrdt[server]") from exc
-    with face.open() as memory:
+    with face.begin() as memory:
         assert memory.home is not None
         serving = memory.sync.serving()
         url = None if serving is None else address_of(memory.home, serving.pid)

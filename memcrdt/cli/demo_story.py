@@ -23,7 +23,7 @@ from memcrdt.errors import PeerError
 
 NAMES: Final = ("laptop", "desktop", "studio")
 QUERY: Final = "when do we deploy?"
-TIME_S: Final = 18.0  # with the cleanup: 20 s in total
+TIME_S: Final = 60.0  # it took 18 s with a load of 13 on two processors
 SENTENCES: Final = "demo_sentences.txt"
 EDITED: Final = "Deploys go out on Tuesdays and Thursdays, never before a holiday."
 EDITED_HERE: Final = "Deploys go out on Wednesdays and Thursdays, never before a holiday."

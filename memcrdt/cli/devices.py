@@ -31,7 +31,7 @@ def accept_command(face: Face, device: str, name: str | None, address: str | Non
     """Trust DEVICE and share spaces with it. The other device has to accept this device too."""
     from memcrdt.model.scopes import PERSONAL
 
-    with face.open() as memory:
+    with face.begin() as memory:
         wanted = [memory.find_space(space) for space in spaces]
         shared = memory.accept(device, name=name, address=address, spaces=wanted or None).spaces
         own = readable(memory.device)
@@ -100,7 +100,7 @@ def pair_command(
         raise click.UsageError("give --at or --relay; the first is a direct path")
     if code is not None and (spaces or options["read_only"]):
         raise click.UsageError("give --space and --read-only on the device that shows the code")
-    with face.open() as memory:
+    with face.begin() as memory:
         if code is None:
             partner = run_loop(_invite(face, memory, with_names(memory, given({"spaces": spaces, **options}))))
         else:

@@ -53,20 +53,35 @@ class Face:
     json: bool = False
     opener: Callable[[], Memory] | None = None
 
+    def begin(self) -> Memory:
+        """Open the memory of the home, and create it if it does not exist."""
+        from memcrdt._open import open as open_memory
+        from memcrdt.paths import home_folder
+
+        show_messages()
+        return open_memory(home_folder(self.home)) if self.opener is None else self.opener()
+
     def open(self, *, read_only: bool = False) -> Memory:
-        """Open the memory of the home, and create it if it does not exist, unless `read_only`."""
+        """Open the memory of the home. Raises NotFoundError if there is none: --home may be mistyped."""
+        from memcrdt._open import check_begun
         from memcrdt._open import open as open_memory
         from memcrdt.paths import home_folder
 
         show_messages()
         if self.opener is not None:
             return self.opener()
-        return open_memory(home_folder(self.home), read_only=read_only)
+        home = home_folder(self.home)
+        check_begun(home)
+        return open_memory(home, read_only=read_only)
 
     @contextmanager
-    def changing(self) -> Iterator[Memory]:
-        """Open the memory of the home for changes. At the end, warn of changes that cannot leave the machine now."""
-        with self.open() as memory:
+    def changing(self, *, begins: bool = False) -> Iterator[Memory]:
+        """Open the memory of the home for changes. At the end, warn of changes that cannot leave the machine now.
+
+        Args:
+            begins: Whether to create the memory if it does not exist.
+        """
+        with self.begin() if begins else self.open() as memory:
             yield memory
             for warning in memory.sync.warnings():
                 say(warning.text)

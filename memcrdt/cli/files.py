@@ -69,7 +69,7 @@ def import_command(face: Face, /, file: str | None, origin: str | None, *, detec
         raise click.UsageError("--from reads a file or folder, and takes no --format")
     if origin is None and file is None:
         raise click.UsageError("name the file to import, or a program with --from")
-    with face.changing() as memory:
+    with face.changing(begins=True) as memory:
         report = _imported(memory, file, origin, with_names(memory, given(options)))
         face.printer.record(report if face.json else {**asdict(report), "refusals": None, "dry_run": None})
         for refusal in report.refusals:

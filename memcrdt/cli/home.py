@@ -64,9 +64,9 @@ _SETTINGS: tuple[Column[SettingLine], ...] = (
 def init_command(face: Face) -> None:
     """Create the memory and the key of this device, and print them.
 
-    Every other command creates them too if they do not exist.
+    Commands that need no memory yet, such as `add` and `pair`, create them too if they do not exist.
     """
-    with face.open() as memory:
+    with face.begin() as memory:
         face.printer.record({"home": str(memory.home), "device": memory.device})
 
 
@@ -138,11 +138,8 @@ def restore_command(face: Face, file: Path, yes: bool) -> None:
     Changes made after the backup are undone here: memories added since are lost, and memories forgotten since are back.
     If another device has those changes, the next sync brings them again.
     """
-    from memcrdt.errors import InputError
-
-    if not file.is_file():
-        raise InputError(f"the file {file} does not exist; name a file that `memcrdt backup` wrote")
-    with face.open() as memory:
+    with face.begin() as memory:
+        memory.files.check_backup(file)
         here = memory.stats().memories
         if (
             here

@@ -75,7 +75,7 @@ def mcp_command(
         agent=agent,
         conversation=os.environ.get("CLAUDE_CODE_SESSION_ID"),
     )
-    workspace = Workspace(face.open, where, sync=sync)
+    workspace = Workspace(face.begin, where, sync=sync)
     offer: Offer = "documents" if tools else "server-memory" if compat else "memories"
     if http is None:
         # The SDK reads stdin in a thread that nothing can wake, so Ctrl-C would wait for the next line. Ending at once

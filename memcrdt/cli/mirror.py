@@ -98,7 +98,7 @@ def markdown_command(face: Face, /, folder: Path, **options: Any) -> None:
 
 def _mirror(face: Face, source: str, folder: Path, options: dict[str, Any]) -> None:
     once = options.pop("once")
-    with face.changing() as memory:
+    with face.changing(begins=True) as memory:
         wanted = with_names(memory, options)
         report = memory.mirrors.add(source, folder, serving=not once, **wanted)
         serving = memory.sync.serving() is not None

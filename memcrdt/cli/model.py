@@ -65,7 +65,7 @@ def use_command(face: Face, name: str, pull: bool) -> None:
         from memcrdt import Models
 
         Models.pull(name, progress=_show_progress if sys.stderr.isatty() else None)
-    with face.open() as memory:
+    with face.begin() as memory:
         face.printer.value("model", memory.models.use(name))
         waiting = memory.models.status().waiting
     if waiting:

@@ -55,7 +55,7 @@ def list_command(face: Face) -> None:
 @pass_face
 def add_command(face: Face, address: str, space: str) -> None:
     """Let the members of a space meet at the relay at HOST[:PORT]."""
-    with face.open() as memory:
+    with face.begin() as memory:
         space = memory.find_space(space)
         memory.space(space).add_relay(address)
         serving = memory.sync.serving()

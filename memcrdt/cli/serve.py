@@ -148,7 +148,7 @@ def serve_command(
         sys.stdout = sys.stderr = _LogFile(log, stamped=not in_json)
     with (
         messages_as_json(in_json),
-        face.open() as memory,
+        face.begin() as memory,
         telling("memcrdt.net.peers", logging.DEBUG if verbose else logging.INFO),
     ):
         node = Node(memory, yjs=_yjs(**to_yjs) if yjs else None, **options)

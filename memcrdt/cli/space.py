@@ -45,7 +45,7 @@ def space_command() -> None:
 @pass_face
 def create_command(face: Face, name: str) -> None:
     """Create the space NAME, and print its id."""
-    with face.open() as memory:
+    with face.begin() as memory:
         face.printer.value("id", memory.space(name).create().id())
 
 

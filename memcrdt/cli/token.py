@@ -56,7 +56,7 @@ def token_command() -> None:
 @pass_face
 def create_command(face: Face, /, name: str, read_only: bool, **options: tuple[str, ...]) -> None:
     """Create the token NAME, and print its secret. It cannot be shown again."""
-    with face.open() as memory:
+    with face.begin() as memory:
         secret = memory.tokens.create(name, read_only=read_only, **with_names(memory, given(options)))
     face.printer.value("token", secret)
     say("keep it secret: anyone with the token has its rights here; it cannot be shown again, only revoked")

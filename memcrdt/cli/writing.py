@@ -37,7 +37,7 @@ def add_command(face: Face, /, text: str, **options: Any) -> None:
 
     Put a text that starts with a dash after two dashes: memcrdt add -- "-1 is not an index".
     """
-    with face.changing() as memory:
+    with face.changing(begins=True) as memory:
         face.printer.value("id", memory.add(read_text(text), **with_names(memory, given(options))))
 
 

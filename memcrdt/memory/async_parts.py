@@ -37,6 +37,7 @@ class AsyncFiles(Threaded[Files]):
     import_from = awaitable(Files.import_from)
     export = awaitable(Files.export)
     backup = awaitable(Files.backup)
+    check_backup = awaitable(Files.check_backup)
     restore = awaitable(Files.restore)
     doctor = awaitable(Files.doctor)
     compact = awaitable(Files.compact)

@@ -217,6 +217,20 @@ class Files:
 
         restore.restore(in_file(self._store), check_path(path, "the backup"))
 
+    def check_backup(self, path: str | os.PathLike[str]) -> None:
+        """Check quickly that restore() knows a file as a backup, as before a question. Rows are not read.
+
+        Raises:
+            InputError: The file does not exist, or is a store in use.
+            SchemaError, CorruptError: The file is not a backup, or its header is damaged.
+
+        Example:
+            >>> memory.files.check_backup("memories.backup")
+        """
+        from memcrdt.store.recovery import restore
+
+        restore.check_backup(in_file(self._store), check_path(path, "the backup"))
+
     def doctor(self, *, repair: bool = False, give_up: bool = False) -> DoctorReport:
         """Check every row of the store, and repair it on request.
 

@@ -148,7 +148,7 @@ def test_an_error_has_its_exit_code(
         raise error
 
     monkeypatch.setattr("memcrdt._open.open", fail)
-    ran = cli("list")
+    ran = cli("init")
     ran.failed(code)
     assert ran.err == "memcrdt: no good\n"
 
@@ -160,7 +160,7 @@ def test_a_message_stays_on_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
         raise errors.RemoteProtocolError("it said \x1b[2J\nand more")
 
     monkeypatch.setattr("memcrdt._open.open", fail)
-    assert cli("list").err == "memcrdt: it said \\x1b[2J\\nand more\n"
+    assert cli("init").err == "memcrdt: it said \\x1b[2J\\nand more\n"
 
 
 def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_an_interrupt_is_exit_code_130(cli: Cli, monkeypatch: pytest.MonkeyPatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("memcrdt._open.open", interrupt)
-    ran = cli("list")
+    ran = cli("init")
     assert ran.code == 130
     assert ran.err.splitlines()[-1] == "memcrdt: interrupted"
 
@@ -221,6 +221,7 @@ def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None
 
 def test_the_entry_point_ends_with_the_exit_code(process: Cli) -> None:
     """`python -m memcrdt` is `memcrdt`: its own process has the right exit code and message."""
+    process("init")
     process("get", "01ARZ3NDEKTSV4RRFFQ69G5FAV").failed(3, "01ARZ3NDEKTSV4RRFFQ69G5FAV")
 
 
@@ -242,6 +243,7 @@ def test_a_home_whose_name_is_no_text_is_refused(cli: Cli) -> None:
 
 def test_with_json_an_error_is_a_problem_in_json(cli: Cli) -> None:
     """It has the code, the reason and the remedy that every face uses, in one line on stderr."""
+    cli("init")
     ran = cli("get", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "--json")
     problem = json.loads(ran.err)
     assert (ran.code, ran.out, problem["code"]) == (3, "", "not_found")

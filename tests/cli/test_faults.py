@@ -42,7 +42,7 @@ def test_a_home_without_a_name(cli: Cli, arguments: list[str]) -> None:
 def test_a_home_that_cannot_be_made(cli: Cli, home: Path, arguments: list[str]) -> None:
     """The message names the folder."""
     home.write_text("notes")
-    cli(*arguments, "--home", str(home / "inside")).failed(1, str(home / "inside"))
+    cli(*arguments, "--home", str(home / "inside")).failed(1 if "add" in arguments else 3, str(home / "inside"))
 
 
 def test_a_store_that_is_no_database(cli: Cli, home: Path, arguments: list[str]) -> None:

@@ -127,6 +127,7 @@ def test_a_file_may_be_called_dash(cli: Cli, tmp_path: Path, monkeypatch: pytest
 
 def test_what_to_do_is_said_in_options(cli: Cli, file: Path, tmp_path: Path) -> None:
     """For a file without a known suffix, which may be of another program, and for an unknown space."""
+    cli("init")
     cli("export", str(tmp_path / "all")).failed(2, "--format")
     cli("import", str(tmp_path)).failed(2, "--from")
     file.write_text(json.dumps({"text": "one", "space": "nowhere"}) + "\n")

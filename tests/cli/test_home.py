@@ -14,6 +14,8 @@ from memcrdt.model.device_ids import shown
 if TYPE_CHECKING:
     from tests.cli.conftest import Cli, Ran
 
+ID = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
 
 def test_init_makes_the_home_once(cli: Cli, home: Path) -> None:
     """Store and key exist afterwards. A second run shows the same device."""
@@ -24,6 +26,24 @@ def test_init_makes_the_home_once(cli: Cli, home: Path) -> None:
     assert (home / "memories.db").is_file()
     assert (home / "device.key").is_file()
     assert cli("init", "--json").json == first.json
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("list", "search words", f"get {ID}", f"history {ID}", f"related {ID}", f"similar {ID}", "conflicts", "stats"),
+        *("status", "status --ack", "peers", "space list", "space members", "token list", "relays list", "mirror list"),
+        *("model status", "export -", "backup new", "doctor", "doctor --repair", "compact", "sync", "forget-expired"),
+        *(f"update {ID} text", f"link {ID} causes {ID}", f"unlink {ID} causes {ID}", f"move {ID} --space local"),
+        *("rename-scope global project/acme", f"resolve {ID} --text one", f"forget {ID}", "forget --status"),
+        *("space leave acme", "token revoke acme", "mirror remove acme", "relays remove host", "revoke laptop --yes"),
+    ],
+)
+def test_a_mistyped_home_is_not_created(cli: Cli, tmp_path: Path, command: str) -> None:
+    """A command that needs a memory says that there is none, and how to begin one."""
+    mistyped = tmp_path / "mistyped"
+    cli(*command.split(), "--home", str(mistyped)).failed(3, f"no memory in {mistyped}", "memcrdt add TEXT")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_path_makes_nothing(cli: Cli, home: Path) -> None:
@@ -144,6 +164,7 @@ def test_backup_and_restore_refuse_the_wrong_files(cli: Cli, added: str, tmp_pat
     mine.write_text("mine " * 2_000)
     cli("backup", str(mine)).failed(2, "already")
     cli("restore", str(mine), "--yes").failed(1, "not a backup", "memcrdt backup")
+    cli("restore", str(mine), stdin=b"y\n").failed(1, "not a backup")  # and it does not ask before
     cli("restore", str(tmp_path / "nowhere")).failed(2, "nowhere")
     assert mine.read_text() == "mine " * 2_000
     assert texts(cli) == {"Deploys go out on Tuesdays"}

@@ -245,6 +245,7 @@ def test_a_history_shows_the_words_that_changed(cli: Cli, width: int) -> None:
 @pytest.mark.parametrize("width", [80])
 def test_empty_lists_say_what_to_do(cli: Cli, width: int) -> None:
     """On stderr, and not with --json."""
+    cli("init")
     assert cli("list").err == "memcrdt: there are no memories yet; `memcrdt add TEXT` adds one\n"
     cli("add", "Deploys go out on Tuesdays", "--scope", "project/acme")
     memory = cli("list", "--json").json[0]["id"]

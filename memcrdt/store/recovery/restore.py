@@ -65,12 +65,7 @@ def restore(store: Store, path: Path) -> None:
         StoreError: The file cannot be read.
     """
     store.check_writable("restoring")
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; name a backup that `memcrdt backup` made")
-    _check_unused(store, path)
-    _check_kind(path)
-    with _translated(path), foreign_file.opened(path) as source:
-        _check_ours(source, path)
+    with _opened(store, path) as source:
         _check_log(source, path)
         with (
             store.location.temporary("restoring") as location,
@@ -80,6 +75,24 @@ def restore(store: Store, path: Path) -> None:
             filling.fill()
             store.replace_content(restored.writer(), filling.complete)
     store.indexer.committed()
+
+
+def check_backup(store: Store, path: Path) -> None:
+    """Raise what restore() would for a file that is not a backup. Rows are not read, so damage may be found later."""
+    with _opened(store, path):
+        pass
+
+
+@contextmanager
+def _opened(store: Store, path: Path) -> Iterator[apsw.Connection]:
+    """Open a backup. Raises InputError, SchemaError, CorruptError and StoreError, as restore() does."""
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; name a backup that `memcrdt backup` made")
+    _check_unused(store, path)
+    _check_kind(path)
+    with _translated(path), foreign_file.opened(path) as source:
+        _check_ours(source, path)
+        yield source
 
 
 def _check_unused(store: Store, path: Path) -> None:
