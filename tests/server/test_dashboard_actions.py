@@ -17,6 +17,10 @@ pytest.importorskip("selenium", reason="selenium is not installed")
 import memcrdt
 from memcrdt.errors import ReadOnlyError
 from memcrdt.store.alarms import raise_alarm
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.peers import Peers
+from memcrdt.store.membership.receipts import HeldRows
+from memcrdt.store.spaces import space_number
 from tests.npm import install
 from tests.server.browser import (
     PATIENCE_S,
@@ -212,6 +216,24 @@ def test_a_space_is_shared_to_be_read_only(browser: Chrome, home: Path, url: str
 def _other(tmp_path: Path) -> str:
     with memcrdt.open(tmp_path / "phone", embedder=None) as phone:
         return phone.device
+
+
+def test_a_hub_is_never_said_to_have_no_byte_left(browser: Chrome, home: Path, url: str, tmp_path: Path) -> None:
+    """It confirms that a memory is forgotten in its live database; its backups have it for the days that it names."""
+    with memcrdt.open(home) as memory:
+        hub = memory.accept(_other(tmp_path), name="hub").device
+        Peers(memory.store).note_hub(hub, True, backup_days=30)
+        gone = memory.add("Deploys go out on Tuesdays")
+        memory.forget(gone)
+        sign_in(browser, home, url, f"forget?id={gone}")
+        until(browser, lambda: "hub: has not confirmed 1 yet" in text_of(browser))
+        with memory.store.reading() as db:
+            space = space_number(db, "personal")
+            held = dict(db.execute("SELECT number, head FROM shards WHERE space = ?", (space,)))
+        receipts.note(memory.store, hub, space, HeldRows(held=held, scrubbed={}))
+        said = "hub: forgotten in the live database; backups keep it up to 30 days"
+        until(browser, lambda: said in text_of(browser))
+    assert errors_of(browser) == []
 
 
 def test_memories_are_exported(browser: Chrome, home: Path, url: str, tmp_path: Path) -> None:
