@@ -13,7 +13,7 @@ from psycopg import errors
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper, Loader
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import TransactionStatus
+from psycopg.pq import Format, TransactionStatus
 from psycopg_pool import PoolClosed
 
 from memcrdt.errors import DiskFullError, InputError, StoreError
@@ -73,7 +73,8 @@ class PostgresConnection:
         """Run a statement. `BEGIN` starts a transaction that reads one state of the database."""
         if statements == "BEGIN":
             statements = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-        cursor = self.raw.execute(translate(statements), _values(statements, bindings))
+        # In binary: as text, vectors and codes are hexadecimal digits, of twice the size.
+        cursor = self.raw.execute(translate(statements), _values(statements, bindings), binary=True)
         self._changes = cursor.rowcount
         if statements == "COMMIT" and cursor.statusmessage != "COMMIT":
             raise StoreError("a transaction ended in a ROLLBACK, because a statement in it had failed")
@@ -103,7 +104,9 @@ def configure(raw: psycopg.Connection[Any]) -> None:
     for kind, dumper in ((int, _IntDumper), (bool, _IntDumper), (str, _StrDumper)):
         raw.adapters.register_dumper(kind, dumper)
     raw.adapters.register_loader("text", _TextLoader)
+    raw.adapters.register_loader("text", _BinaryTextLoader)
     raw.adapters.register_loader("json", _JsonLoader)
+    raw.adapters.register_loader("json", _BinaryJsonLoader)
 
 
 def check_address(dsn: str) -> None:
@@ -199,6 +202,14 @@ class _JsonLoader(Loader):
 
     def load(self, data: Buffer) -> str:
         return _IN_JSON.sub(_original, bytes(data).decode())
+
+
+class _BinaryTextLoader(_TextLoader):
+    format = Format.BINARY
+
+
+class _BinaryJsonLoader(_JsonLoader):
+    format = Format.BINARY
 
 
 def _original(escape: re.Match[str]) -> str:

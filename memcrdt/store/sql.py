@@ -77,6 +77,15 @@ def tokenizing(db: SqlConnection) -> apsw.Connection:
     return cast(apsw.Connection, _local.db)
 
 
+def joined_bytes(db: SqlConnection, column: str) -> str:
+    """Return the SQL for the bytes of a column of all rows, one after the other.
+
+    One row with all of them is read in a third of the time of many. SQLite joins texts only, and takes the bytes of a
+    blob for one as they are.
+    """
+    return f"CAST(string_agg({column}, '') AS BLOB)" if is_sqlite(db) else f"string_agg({column}, ''::bytea)"
+
+
 def json_rows(db: SqlConnection, select: str, bindings: Any) -> list[str]:
     """Return the rows of a SELECT whose only column, `found`, is JSON.
 

@@ -10,7 +10,7 @@ from memcrdt.errors import CorruptError
 from memcrdt.search.arrays import are_allowed, parse_integers
 from memcrdt.search.index import binary_codes
 from memcrdt.search.index.passages import PER_MEMORY
-from memcrdt.store.sql import SqlConnection, is_sqlite
+from memcrdt.store.sql import SqlConnection, joined_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,13 +19,9 @@ if TYPE_CHECKING:
 _PAGE = 65_536
 _FAR: Final = binary_codes.BITS + 1  # more than any distance
 _FEW: Final = 3  # a mask with less than this part of all rows is followed row by row
-# A whole page in one row: reading row by row takes three times as long. SQLite joins texts only, and takes the bytes of
-# a blob for one as they are.
 _READ = """
-SELECT max(vector), group_concat(vector), group_concat(passage), {joined}, min(length(code)), max(length(code)) FROM
+SELECT max(vector), group_concat(vector), group_concat(passage), {codes}, min(length(code)), max(length(code)) FROM
   (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?) c"""
-_READ_SQLITE: Final = _READ.format(joined="CAST(string_agg(code, '') AS BLOB)")
-_READ_POSTGRES: Final = _READ.format(joined="string_agg(code, ''::bytea)")
 
 
 class CandidateIndex:
@@ -51,7 +47,7 @@ class CandidateIndex:
         Raises:
             CorruptError: A code in the table has a wrong length.
         """
-        sql = _READ_SQLITE if is_sqlite(db) else _READ_POSTGRES
+        sql = _READ.format(codes=joined_bytes(db, "code"))
         with self._lock:
             while (page := db.execute(sql, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
                 self._append(*page)

@@ -21,7 +21,7 @@ from memcrdt.search.index.passages import number_range
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import names_apart
-from memcrdt.store.sql import SqlConnection, is_sqlite, json_rows
+from memcrdt.store.sql import SqlConnection, is_sqlite, joined_bytes, json_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,9 +37,8 @@ _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND mode
 _BY_VECTOR = """
 SELECT json_array(passage, 1 - vec_distance_cosine(embedding, ?)) AS found FROM vectors
 WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
-# In one row, as text: see json_rows().
 _STORED = """
-SELECT group_concat(passage), string_agg(hex(embedding), '') FROM vectors
+SELECT group_concat(passage), {embeddings} FROM vectors
 WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND length(embedding) = ?"""
 _STEPS = 1 << 14  # of a query's largest number: sums of 4,096 products with int8 fit into int32
 
@@ -189,8 +188,9 @@ def _cosines(db: SqlConnection, query: QueryVector, chosen: NDArray[np.int64]) -
 
 def _stored(db: SqlConnection, chosen: NDArray[np.int64], size: int) -> tuple[list[int], bytes]:
     """Return the passages of the vectors with these numbers, and the vectors one after the other, each of `size`."""
-    passages, vectors = db.execute(_STORED, (json_list(chosen), size)).get
-    return parse_integers(passages).tolist(), bytes.fromhex(vectors or "")
+    sql = _STORED.format(embeddings=joined_bytes(db, "embedding"))
+    passages, vectors = db.execute(sql, (json_list(chosen), size)).get
+    return parse_integers(passages).tolist(), vectors or b""
 
 
 def _float_cosines(query: QueryVector, passages: list[int], vectors: bytes) -> PassageScores:
