@@ -132,8 +132,9 @@ SYNC = {
     "warnings": "",
 }
 FILES = {
-    **{name: SIGNATURES[name] for name in ("import_", "import_from", "export", "backup", "restore", "doctor", "compact")},
     "check_backup": "path",
+    **{name: SIGNATURES[name] for name in ("import_", "import_from", "export", "backup", "restore", "doctor")},
+    "compact": SIGNATURES["compact"],
 }
 TOKENS = {
     "create": "name * spaces=('personal',) read_only=False rights=None origins=()",

@@ -55,7 +55,7 @@ def _work(face: Face) -> None:
     from memcrdt.service.capture import work
 
     home = home_folder(face.home)
-    _show(face, work(home, face.open) if (home / capture_queue.FOLDER).is_dir() else [])
+    _show(face, work(home, face.begin) if (home / capture_queue.FOLDER).is_dir() else [])
 
 
 def _show(face: Face, found: list[Captured]) -> None:
