@@ -7,6 +7,7 @@ batch, and replicas would disagree. On a processor a batch would save a sixth of
 
 from __future__ import annotations
 
+import atexit
 import threading
 import weakref
 from collections.abc import Sequence
@@ -57,6 +58,7 @@ class TransformerEmbedder:
         self._threads = threads
         self._lock = threading.Lock()
         self._closed = threading.Event()
+        self._ending = threading.Event()  # nothing is loaded later any more
         self._loaded: _Transformer | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._loading: threading.Thread | None = None
@@ -76,6 +78,7 @@ class TransformerEmbedder:
             if self._loaded is None and self._loading is None and not self._closed.is_set():
                 self._loading = threading.Thread(target=self._load_later, name="memcrdt-model", daemon=True)
                 self._loading.start()
+                atexit.register(self._end_loading)  # a thread that Python kills while it loads a model ends in abort()
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, [len(texts), 384]. The vector of a text does not depend on the others.
@@ -89,7 +92,10 @@ class TransformerEmbedder:
                 raise EmbedderError(f"the model {self.name} was closed")
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self._threads, "memcrdt-embedding", lower_priority)
-            running = self._pool.map(loaded.embed, texts)
+            try:
+                running = self._pool.map(loaded.embed, texts)
+            except RuntimeError:  # Python is ending, and has ended all pools: the caller does the rest itself
+                running = map(loaded.embed, texts)
         return unit_rows(list(running), len(texts), self.name) if texts else _no_rows()
 
     def embed_query(self, query: str) -> NDArray[np.float32]:
@@ -101,11 +107,19 @@ class TransformerEmbedder:
         """End the threads, and free the model if no other embedder of this process has it."""
         self._closed.set()
         with self._lock:
-            pool, loading, self._pool, self._loaded = self._pool, self._loading, None, None
+            pool, self._pool, self._loaded = self._pool, None, None
         if pool is not None:
             pool.shutdown(cancel_futures=True)
+        self._end_loading()
+
+    def _end_loading(self) -> None:
+        """Load no model later, or wait until it is loaded."""
+        self._ending.set()
+        with self._lock:
+            loading, self._loading = self._loading, None
         if loading is not None:
             loading.join()
+            atexit.unregister(self._end_loading)
 
     def _load(self) -> _Transformer:
         loaded = self._loaded
@@ -117,7 +131,7 @@ class TransformerEmbedder:
         return loaded
 
     def _load_later(self) -> None:
-        if not self._closed.wait(LOAD_AFTER_S):
+        if not self._ending.wait(LOAD_AFTER_S):
             with suppress(EmbedderError):  # the worker has the same problem, and reports it
                 self._load()
 

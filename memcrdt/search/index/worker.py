@@ -7,6 +7,7 @@ battery, as long as it works. Its memories go in full batches, the newest first,
 
 from __future__ import annotations
 
+import atexit
 import json
 import random
 import threading
@@ -89,6 +90,7 @@ class EmbeddingWorker:
         self._second_from = time.monotonic() + SECOND_AFTER_S
         self._thread = threading.Thread(target=self._run, name="memcrdt-embedding", daemon=True)
         self._thread.start()
+        atexit.register(self.close)  # Python would kill the thread, and a thread killed in ONNX Runtime ends in abort()
 
     def wake(self) -> None:
         """Make the thread look for work."""
@@ -107,6 +109,7 @@ class EmbeddingWorker:
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+            atexit.unregister(self.close)
         self._turn.end()
 
     def drain(self) -> None:
@@ -186,7 +189,9 @@ class EmbeddingWorker:
             raise EmbedderError(
                 f"the model {model.name} is not known to this process; choose one with `memcrdt model use`"
             )
-        embedded = embed_texts(embedder, [text for _, text in batch], self._stop.is_set)
+        embedded = embed_texts(embedder, [text for _, text in batch], self._is_ending)
+        if _is_python_ending():
+            return
         self.error = None  # before the commit: no status shows an old failure beside an empty queue
         if model.name not in self._unrelated:
             self._unrelated[model.name] = unrelated_cosine(embedder)
@@ -201,13 +206,16 @@ class EmbeddingWorker:
             note_unrelated(db, model.name, self._unrelated[model.name])
             db.executemany(UNQUEUE, ((memory, model.model) for memory, _ in ready))
 
+    def _is_ending(self) -> bool:
+        return self._stop.is_set() or _is_python_ending()
+
     def _run(self) -> None:
         retry_s = FIRST_RETRY_S
-        while not self._stop.is_set():
+        while not self._is_ending():
             self._wake.clear()
             try:
                 self._begin()
-                while not self._stop.is_set() and self.step():
+                while not self._is_ending() and self.step():
                     retry_s = FIRST_RETRY_S
                 self.error = None
                 self._wake.wait(LOOK_S)
@@ -309,3 +317,8 @@ def use_model(store: BaseStore[Any], index: SearchIndex, spec: str) -> str:
     index.embedders.use_second(second)
     index.on_waiting()
     return embedder.name
+
+
+def _is_python_ending() -> bool:
+    """Return whether Python is ending, and has ended the threads of all pools."""
+    return not threading.main_thread().is_alive()

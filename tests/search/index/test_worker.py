@@ -278,3 +278,20 @@ def test_a_batch_of_long_texts_is_committed_early(memory: Memory) -> None:
     _, worker = parts(memory)
     worker.step()
     assert 0 < memory.status().search.waiting < 5
+
+
+_LEFT_OPEN = """
+import sys, memcrdt
+memory = memcrdt.open(sys.argv[1], embedder="auto")
+memory.add_many(f"fact {number}" for number in range(40))
+memory.search("fact")
+memory.wait_indexed(timeout=float(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("after_s", ["0.2", "0.4", "1.5"])
+def test_a_program_may_end_with_its_memory_open(tmp_path: Path, after_s: str) -> None:
+    """Also while a model is loaded, or embeds in the background: no traceback, and no abort."""
+    command = [sys.executable, "-c", _LEFT_OPEN, tmp_path / "home", after_s]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
