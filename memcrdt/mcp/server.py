@@ -102,7 +102,7 @@ class MemoryServer(MCPServer[Any]):
     async def call_tool(
         self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
     ) -> CallToolResult | InputRequiredResult:
-        """Call a tool. Accept the names that models use for parameters, and refuse unknown ones by name."""
+        """Call a tool. Accept the names that models use for parameters, and refuse unknown and missing ones by name."""
         tool = self._tool_manager.get_tool(name)
         known = {} if tool is None else tool.parameters["properties"]
         given = {
@@ -111,6 +111,9 @@ class MemoryServer(MCPServer[Any]):
         }
         if unknown := sorted(given.keys() - known) if tool is not None else ():
             raise ToolError(f"{name} has no parameter {unknown[0]!r}. Its parameters are {', '.join(known)}.")
+        required = [] if tool is None else tool.parameters.get("required", [])
+        if missing := [each for each in required if each not in given]:
+            raise ToolError(f"{name} needs the parameter {missing[0]!r}. Its parameters are {', '.join(known)}.")
         return await super().call_tool(name, given, context)
 
     def _add_prompts(self) -> None:

@@ -127,6 +127,14 @@ async def test_an_unknown_parameter_is_refused_by_name(connect: Connect) -> None
         assert "'colour'" in await _refusal(client, "search_memories", query="tea", colour="red")
 
 
+async def test_a_missing_parameter_is_refused_by_name(connect: Connect) -> None:
+    """In a sentence, and not with the names and links of the library that checks arguments."""
+    async with connect() as client:
+        said = await _refusal(client, "add_memory")
+        assert "add_memory needs the parameter 'text'" in said
+        assert "pydantic" not in said
+
+
 async def test_a_refusal_says_what_to_do(connect: Connect) -> None:
     """It has a code, a reason and a remedy, and the server goes on."""
     async with connect() as client:
