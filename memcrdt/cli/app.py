@@ -156,6 +156,8 @@ def _translated(problem: BaseException) -> tuple[str, int]:
     match problem:
         case click.UsageError():
             text = " ".join(problem.format_message().split()).rstrip(".")  # click lists choices on lines
+            if "unexpected extra argument" in text:
+                text += "; put a text of several words in quotes"
             see = " See" if text.endswith("?") else "; see"
             return f"{text}{see} {_help_of(problem.ctx)}", USAGE
         case click.ClickException():

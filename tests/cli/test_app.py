@@ -103,6 +103,7 @@ def test_a_word_that_resembles_no_command_gets_no_suggestion(cli: Cli) -> None:
     ("arguments", "words"),
     [
         (["lst"], ["lst", "memcrdt --help"]),
+        (["add", "two", "words"], ["words", "in quotes", "memcrdt add --help"]),
         (["list", "--bogus"], ["--bogus", "memcrdt list --help"]),
         (["get"], ["ID", "memcrdt get --help"]),
         (["get", "one", "two"], ["two", "memcrdt get --help"]),
