@@ -58,9 +58,10 @@ FALLBACKS = {
 
 
 def _configure(home: Path) -> None:
-    """Make a home whose search needs no model."""
+    """Make a home whose search needs no model, and begin its memory: a command that reads would not begin one."""
     home.mkdir()
     (home / "config.toml").write_text('embedder = "none"\n', encoding="utf-8")
+    memcrdt.open(home).close()
 
 
 @asynccontextmanager

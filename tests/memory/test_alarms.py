@@ -111,7 +111,7 @@ def test_a_new_key_is_an_alarm_until_a_device_is_paired(tmp_path: Path) -> None:
         memory.accept(LAPTOP, name="laptop")
         Peers(memory.store).refused(LAPTOP, LAPTOP)
         assert shown(memory) == ["this device "]
-    (home / KEY_FILE).unlink()
+    (home / KEY_FILE.name).unlink()
     with memcrdt.open(home, embedder=None) as memory:
         assert ["new device key" in alarm.text for alarm in memory.status().alarms] == [True]
         memory.accept(LAPTOP)
@@ -123,7 +123,7 @@ def test_a_key_is_not_replaced_while_a_process_syncs_with_the_former_one(tmp_pat
     home = tmp_path / "home"
     memcrdt.open(home, embedder=None).close()
     lock = ServeLock(home)
-    (home / KEY_FILE).unlink()
+    (home / KEY_FILE.name).unlink()
     with pytest.raises(LockedError, match="end that process first"):
         memcrdt.open(home, embedder=None)
     lock.release()

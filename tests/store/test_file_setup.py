@@ -105,7 +105,7 @@ def _read_snapshot(folder: Path, suffixes: tuple[str, ...]) -> None:
     with memcrdt.open(home, embedder=None) as memory:
         memory.add("in the WAL")
         copy.mkdir()
-        for name in (KEY_FILE, *(f"{FILE}{suffix}" for suffix in suffixes)):
+        for name in (KEY_FILE.name, *(f"{FILE}{suffix}" for suffix in suffixes)):
             shutil.copy(home / name, copy / name)
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
     with memcrdt.open(copy, embedder=None, read_only=True) as memory:

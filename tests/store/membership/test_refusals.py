@@ -98,6 +98,6 @@ def test_a_refusal_is_about_one_key(tmp_path: Path) -> None:
         memory.accept(LAPTOP, name="laptop")
         Peers(memory.store).refused(LAPTOP, LAPTOP)
         assert _lost(memory)
-    (home / KEY_FILE).rename(home / "old.key")
+    (home / KEY_FILE.name).rename(home / "old.key")
     with memcrdt.open(home, embedder=None) as memory:
         assert not _lost(memory)
