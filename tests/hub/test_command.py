@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -91,28 +92,44 @@ class Balancer:
     def __init__(self) -> None:
         self.ports: list[int] = []
         self.address = ""
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with await asyncio.start_server(self._pass_on, "127.0.0.1", 0) as server:
+        async with await asyncio.start_server(self._accept, "127.0.0.1", 0) as server:
             self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-            yield
+            try:
+                yield
+            finally:  # the loop would end with connections open
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await asyncio.sleep(0)  # in which the transports close
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._pass_on(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for port in self.ports:
-            with suppress(OSError):
-                there, back = await asyncio.open_connection("127.0.0.1", port)
-                await asyncio.gather(_copy(reader, back), _copy(there, writer))
-                return
-        writer.transport.abort()
+        try:
+            for port in self.ports:
+                with suppress(OSError):
+                    there, back = await asyncio.open_connection("127.0.0.1", port)
+                    await asyncio.gather(_copy(reader, back), _copy(there, writer))
+                    return
+        finally:
+            writer.transport.abort()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
+    try:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+    finally:
+        writer.transport.abort()
 
 
 async def _eventually(is_true: Callable[[], object]) -> None:
@@ -187,6 +204,13 @@ async def test_a_hub_that_loses_its_database_goes_on_when_it_is_back(
         await _eventually(lambda: _in_database(dsn) == _texts(laptop))
 
 
+def _checked(dsn: str, folder: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return what `hub check` says."""
+    assert run(["hub", "check", "--postgres", dsn, "--home", folder, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
 def test_a_hub_is_paired_by_codes_and_checked(
     start: Start, dsn: str, tmp_path: Path, make_laptop: Callable[[str], Memory], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,8 +233,11 @@ def test_a_hub_is_paired_by_codes_and_checked(
     laptop.accept(report["device"], address=f"127.0.0.1:{report['port']}")
     assert laptop.sync.wait(timeout=WAIT_S).synced
 
-    assert run(["hub", "check", "--postgres", dsn, "--home", folder, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    found = _checked(dsn, folder, capsys)
+    ends = time.monotonic() + WAIT_S
+    while found["devices"][0]["behind"] and time.monotonic() < ends:  # the confirmation follows
+        time.sleep(0.1)
+        found = _checked(dsn, folder, capsys)
     assert (found["device"], found["name"], found["key"]) == (report["device"], "our hub", "here")
     (device,) = found["devices"]
     assert (device["name"], device["behind"], device["agreed_at"] is None) == ("A", 0, False)
