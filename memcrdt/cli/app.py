@@ -151,12 +151,18 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else OK
 
 
+def _takes_text(context: click.Context | None) -> bool:
+    """Return whether a command has an argument of several words."""
+    arguments = [] if context is None else [each for each in context.command.params if isinstance(each, click.Argument)]
+    return any(each.name in ("text", "query") for each in arguments)
+
+
 def _translated(problem: BaseException) -> tuple[str, int]:
     """Return the message and the exit code of an exception."""
     match problem:
         case click.UsageError():
             text = " ".join(problem.format_message().split()).rstrip(".")  # click lists choices on lines
-            if "unexpected extra argument" in text:
+            if "unexpected extra argument" in text and _takes_text(problem.ctx):
                 text += "; put a text of several words in quotes"
             see = " See" if text.endswith("?") else "; see"
             return f"{text}{see} {_help_of(problem.ctx)}", USAGE

@@ -124,6 +124,16 @@ def test_a_wrong_command_line_is_a_usage_error(cli: Cli, home: Path, arguments: 
     assert not home.exists()
 
 
+def test_quotes_are_advised_only_where_a_text_is_expected(cli: Cli) -> None:
+    """An id or a name that is too many is not a part of a text."""
+    for arguments in (["search", "two", "words"], ["update", "ID", "two", "words"]):
+        cli(*arguments).failed(2, "in quotes")
+    for arguments in (["get", "one", "two"], ["status", "now"], ["forget", "one", "two"]):
+        ran = cli(*arguments)
+        ran.failed(2, "unexpected extra argument")
+        assert "quotes" not in ran.err
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
