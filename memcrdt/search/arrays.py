@@ -22,6 +22,13 @@ def parse_integers(concatenated: str | None) -> NDArray[np.int64]:
     return np.fromstring(concatenated or "", np.int64, sep=",")
 
 
+def parse_numbers(concatenated: str | None) -> NDArray[np.float64]:
+    """Parse the result of group_concat over a column of numbers; None is an empty column."""
+    import numpy as np
+
+    return np.fromstring(concatenated or "", np.float64, sep=",")
+
+
 def json_list(numbers: NDArray[np.int64]) -> str:
     """Write numbers as a binding for `IN (SELECT value FROM json_each(?))`."""
     return json.dumps(numbers.tolist(), separators=(",", ":"))

@@ -153,12 +153,16 @@ class Searcher:
         from memcrdt.search.query.phrases import has_phrase
         from memcrdt.search.query.syntax import ParsedQuery, read_query
         from memcrdt.search.query.terms import query_terms
+        from memcrdt.search.query.vectors import of_text_second
 
         asked = read_query(query) if options.like is None else ParsedQuery(query)  # the text of a memory has no syntax
+        second = of_text_second(db, self._index, asked.text) if options.embeds_query else None
         terms = query_terms(db, asked)
         bygone = [] if filters.as_of is None else changed_since(db, filters, options.now)
         ids = {record.id for record in bygone}
-        found = search(db, self._index, terms, filters, replace(options, limit=options.limit + len(bygone)))
+        found = search(
+            db, self._index, terms, filters, replace(options, limit=options.limit + len(bygone)), second=second
+        )
         records = reads.by_number(db, [scored.memory for scored in found])
         highlighter = Highlighter(db, terms)
         hits = [

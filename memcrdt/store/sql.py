@@ -9,13 +9,14 @@ and the members have one implementation. Their SQL keeps to the part that SQLite
 - A subquery in FROM has a name. `DOUBLE PRECISION` is a number with a fraction. `CASE` decides before a cast, because
   `AND` may evaluate its sides in any order.
 - JSON functions, and those that `memcrdt.store.filtering` adds to SQLite, have the same names in PostgreSQL
-  (memcrdt/hub/schema/0003.sql). `json_rows` returns many values of JSON.
+  (memcrdt/hub/schema/0003.sql). `json_rows` and `json_values` return many values of JSON.
 - `FOR_UPDATE` at the end of a SELECT locks its rows until the transaction ends. SQLite reads a comment there, because
   a writer has the whole file for itself.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol, cast
@@ -60,6 +61,7 @@ class SqlConnection(Protocol):
         ...
 
 
+_PARSED_TOGETHER = 32  # rows: three times as fast as one by one, and a call takes a fraction of a millisecond
 _local = threading.local()  # each thread has a connection for tokenizers
 
 
@@ -97,3 +99,10 @@ def json_rows(db: SqlConnection, select: str, bindings: Any) -> list[str]:
         return [row for (row,) in db.execute(select, bindings)]
     said: str | None = db.execute(f"SELECT group_concat(found, char(10)) FROM ({select})", bindings).get
     return said.split("\n") if said else []  # JSON has no line breaks of its own
+
+
+def json_values(db: SqlConnection, select: str, bindings: Any) -> Iterator[Any]:
+    """Yield the values of a SELECT as json_rows() takes it. They are parsed some at a time, for the same reason."""
+    rows = json_rows(db, select, bindings)
+    for start in range(0, len(rows), _PARSED_TOGETHER):
+        yield from json.loads(f"[{','.join(rows[start : start + _PARSED_TOGETHER])}]")

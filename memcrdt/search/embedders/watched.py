@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from memcrdt.errors import EmbedderError, InputError
@@ -59,6 +61,7 @@ class WatchedEmbedder:
         self.query_failure: EmbedderFailure | None = None
         self._embedder = embedder
         self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None  # for queries
 
     @property
     def dim(self) -> int:
@@ -88,8 +91,22 @@ class WatchedEmbedder:
         self.query_failure = None
         return vector
 
+    def begin_query(self, query: str) -> Callable[[], NDArray[np.float32]]:
+        """Begin to embed a query in a thread. The returned function waits for the result of embed_query()."""
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(thread_name_prefix="memcrdt-query")
+        try:
+            return self._pool.submit(self.embed_query, query).result
+        except RuntimeError:  # Python is ending, or close() was called: the caller does it itself
+            return partial(self.embed_query, query)
+
     def close(self) -> None:
         """End the threads of the embedder, if it has any."""
+        with self._lock:
+            pool = self._pool
+        if pool is not None:
+            pool.shutdown()
         if isinstance(self._embedder, TransformerEmbedder):
             self._embedder.close()
 

@@ -20,7 +20,8 @@ _PAGE = 65_536
 _FAR: Final = binary_codes.BITS + 1  # more than any distance
 _FEW: Final = 3  # a mask with less than this part of all rows is followed row by row
 _READ = """
-SELECT max(vector), group_concat(vector), group_concat(passage), {codes}, min(length(code)), max(length(code)) FROM
+SELECT (SELECT max(vector) FROM codes), max(vector), group_concat(vector), group_concat(passage), {codes},
+  min(length(code)), max(length(code)) FROM
   (SELECT vector, passage, code FROM codes WHERE vector > ? AND model = ? ORDER BY vector LIMIT ?) c"""
 
 
@@ -34,6 +35,7 @@ class CandidateIndex:
         self.model = model
         self._lock = threading.Lock()
         self._snapshot: CandidateSnapshot | None = None  # of all rows: it sorts them once
+        self._last: int = 0  # the highest number of all rows that were looked at, also of another model
         self._empty()
 
     def reset(self) -> None:
@@ -49,8 +51,10 @@ class CandidateIndex:
         """
         sql = _READ.format(codes=joined_bytes(db, "code"))
         with self._lock:
-            while (page := db.execute(sql, (self._last, self.model, _PAGE)).fetchone()) and page[0] is not None:
-                self._append(*page)
+            while (page := db.execute(sql, (self._last, self.model, _PAGE)).get)[1] is not None:
+                self._append(*page[1:])
+            if page[0] is not None:  # of any model: rows of the other one may be all that follow
+                self._last = max(self._last, page[0])
             if self._snapshot is None:
                 self._snapshot = CandidateSnapshot(
                     self._codes[:, : self._count], self._vectors[: self._count], self._passages[: self._count]

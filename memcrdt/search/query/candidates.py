@@ -6,7 +6,6 @@ seeds. A pool has the seeds and the memories just before and after them in their
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -20,7 +19,7 @@ from memcrdt.search.query.lexical import WordMatches
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.query.vectors import QueryVector
 from memcrdt.store.indexer import SEARCHED
-from memcrdt.store.sql import SqlConnection, json_rows
+from memcrdt.store.sql import SqlConnection, json_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -228,8 +227,7 @@ def _top(db: SqlConnection, memories: NDArray[np.int64], scores: NDArray[np.floa
 def _next_in_conversation(db: SqlConnection, memories: NDArray[np.int64]) -> dict[int, int]:
     """Return the next memory by memory, around each of `memories` that belongs to a conversation."""
     following: dict[int, int] = {}
-    for row in json_rows(db, _NEIGHBOURS, (NEIGHBOURS, NEIGHBOURS, json_list(memories))):
-        memory, before, behind = json.loads(row)
+    for memory, before, behind in json_values(db, _NEIGHBOURS, (NEIGHBOURS, NEIGHBOURS, json_list(memories))):
         chain = [*reversed(before), memory, *behind]
         following.update(pairwise(chain))
     return following
@@ -238,5 +236,5 @@ def _next_in_conversation(db: SqlConnection, memories: NDArray[np.int64]) -> dic
 def _read(db: SqlConnection, memories: NDArray[np.int64]) -> dict[int, Candidate]:
     if not len(memories):
         return {}
-    rows = map(json.loads, json_rows(db, _CANDIDATES, (json_list(memories),)))
+    rows = json_values(db, _CANDIDATES, (json_list(memories),))
     return {row[0]: Candidate._make(row[1:]) for row in rows}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.values import Vector
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOGIT_WEIGHT: Final = 0.1  # of the reranker's logit in the sum: see docs/benchmarks/reranking.md
+SecondVector: TypeAlias = "Callable[[], QueryVector | None]"  # as vectors.of_text_second() returns it
 _ABOVE: Final = 0.00001
 VARIETY: Final = 90  # memories after the limit that `fold` and `diversity` may bring forward
 
@@ -64,6 +65,11 @@ class SearchOptions:
     vector: Vector | None = None
     rerank_ms: int = 0
 
+    @property
+    def embeds_query(self) -> bool:
+        """Whether the text of the query is embedded."""
+        return self.vector is None and self.like is None
+
 
 @dataclass(frozen=True, slots=True)
 class ScoredMemory:
@@ -92,13 +98,15 @@ class _Search:
 
 
 def _query_vectors(
-    db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions
+    db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions, begun: SecondVector | None
 ) -> tuple[QueryVector | None, QueryVector | None]:
     """Return the vectors of the query for the current and the second model."""
+    if options.embeds_query:
+        begun = begun or vectors.of_text_second(db, index, query)
+        return vectors.of_text(db, index, query), begun()
     if options.vector is not None:
         return vectors.of_numbers(db, index, options.vector), None
-    if options.like is None:
-        return vectors.of_text(db, index, query), vectors.of_text_second(db, index, query)
+    assert options.like is not None
     models = registry.in_use(db)
     second = models.second if index.embedders.second else None
     return (
@@ -108,14 +116,29 @@ def _query_vectors(
 
 
 def search(
-    db: SqlConnection, index: SearchIndex, terms: QueryTerms, filters: CheckedFilters, options: SearchOptions
+    db: SqlConnection,
+    index: SearchIndex,
+    terms: QueryTerms,
+    filters: CheckedFilters,
+    options: SearchOptions,
+    *,
+    second: SecondVector | None = None,
 ) -> list[ScoredMemory]:
-    """Return the best memories for a query that pass `filters`, best first; equally good ones by ID."""
+    """Return the best memories for a query, best first; equally good ones by ID.
+
+    Args:
+        db: A connection of the store.
+        index: The index.
+        terms: The terms of the query.
+        filters: What the memories have to pass.
+        options: As the caller of the search gave them.
+        second: The query for the second model, if vectors.of_text_second() was called for it before.
+    """
     import numpy as np
 
     allowed = lexical.narrowed(db, terms, index.filter_masks.allowed(db, filters, options.now))
     words = lexical.find(terms, allowed)
-    query_vectors = _query_vectors(db, index, terms.text, options)
+    query_vectors = _query_vectors(db, index, terms.text, options, second)
     asked = _Search(db, terms.text, options, words, Cosines(db, index, *query_vectors, allowed))
     least = 2 * options.limit + (VARIETY if options.fold or options.diversity else 0)
     pool = make_pool(db, choose_seeds(db, words, asked.cosines, least), asked.cosines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memcrdt.search.arrays import run_starts
 from memcrdt.search.index.passages import PER_MEMORY
@@ -21,17 +21,13 @@ class PassageScores:
         self.scores = scores
 
     @classmethod
-    def of_rows(cls, rows: list[tuple[int, float]]) -> PassageScores:
-        """Make scores from rows of (passage, score) in any order.
+    def unsorted(cls, passages: NDArray[np.int64], scores: NDArray[Any]) -> PassageScores:
+        """Make scores from passages in any order, and the score of each.
 
         Scores are rounded: the last bits depend on the machine, and replicas should agree.
         """
-        import numpy as np
-
-        table = np.array(rows, np.float64).reshape(-1, 2)
-        passages, scores = table[:, 0].astype(np.int64), table[:, 1].round(6)
         order = passages.argsort()
-        return cls(passages[order], scores[order])
+        return cls(passages[order], scores[order].astype("f8").round(6))
 
     @cached_property
     def memories(self) -> NDArray[np.int64]:

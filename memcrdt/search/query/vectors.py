@@ -6,13 +6,14 @@ that the store is searched with, from the caller, or, for `similar`, from the ve
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.values import Vector
-from memcrdt.search.arrays import json_list, normalised, parse_integers, union
+from memcrdt.search.arrays import json_list, normalised, parse_integers, parse_numbers, union
 from memcrdt.search.index import registry
 from memcrdt.search.index.candidate_index import CandidateIndex, CandidateSnapshot, ProposalCounts
 from memcrdt.search.index.given import check_embedder, unit_vector
@@ -21,7 +22,7 @@ from memcrdt.search.index.passages import number_range
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import names_apart
-from memcrdt.store.sql import SqlConnection, is_sqlite, joined_bytes, json_rows
+from memcrdt.store.sql import SqlConnection, is_sqlite, joined_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ STALE: Final = 0.1  # if more than this share of the proposed rows is gone from 
 
 _VECTORS = "SELECT embedding FROM vectors WHERE passage BETWEEN ? AND ? AND model = ?"
 _BY_VECTOR = """
-SELECT json_array(passage, 1 - vec_distance_cosine(embedding, ?)) AS found FROM vectors
+SELECT group_concat(passage), group_concat(ifnull(1 - vec_distance_cosine(embedding, ?), 0)) FROM vectors
 WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
 _STORED = """
 SELECT group_concat(passage), {embeddings} FROM vectors
@@ -61,33 +62,50 @@ def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | 
     """
     models = registry.in_use(db)
     index.keep_candidates(model.model for model in models if model)
-    return _embedded(db, index, models.current, query) if index.embedders.own else None
+    return _begun(db, index, models.current, query, in_thread=False)() if index.embedders.own else None
 
 
-def of_text_second(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | None:
-    """Embed the query with the second model. None without one, or while it is not loaded: no search waits for that."""
+def of_text_second(db: SqlConnection, index: SearchIndex, query: str) -> Callable[[], QueryVector | None]:
+    """Begin to embed the query with the second model in a thread, while the caller reads the index.
+
+    Returns:
+        A function that waits for the vector and returns it. It returns None without a second model, or while the model
+        is not loaded: no search waits for that.
+    """
     second = index.embedders.second
     model = registry.in_use(db).second if second else None
     if second is None or model is None or model.name != second.name:
-        return None
+        return _nothing
     if not second.is_loaded:
         second.load_soon()
-        return None
-    return _embedded(db, index, model, query)
+        return _nothing
+    return _begun(db, index, model, query, in_thread=True)
 
 
-def _embedded(db: SqlConnection, index: SearchIndex, model: IndexedModel | None, query: str) -> QueryVector | None:
+def _nothing() -> None:
+    """Return no vector."""
+
+
+def _begun(
+    db: SqlConnection, index: SearchIndex, model: IndexedModel | None, query: str, *, in_thread: bool
+) -> Callable[[], QueryVector | None]:
+    """Begin to embed the query, in a thread or when the returned function is called, which returns the vector."""
     embedder = index.embedder(db, model) if model else None
     if model is None or embedder is None:
-        return None
-    had_failed = embedder.query_failure is not None
-    try:
-        vector = embedder.embed_query(names_apart(query))
-    except EmbedderError:  # full text answers; the status shows the error
-        return None
-    if had_failed:  # it works again, so the waiting memories need not wait for the worker's next attempt
-        index.on_waiting()
-    return QueryVector(vector, model, index.embedders.unrelated(db, model.name)) if vector.any() else None
+        return _nothing
+    had_failed, text = embedder.query_failure is not None, names_apart(query)
+    embed = embedder.begin_query(text) if in_thread else partial(embedder.embed_query, text)
+
+    def found() -> QueryVector | None:
+        try:
+            vector = embed()
+        except EmbedderError:  # full text answers; the status shows the error
+            return None
+        if had_failed:  # it works again, so the waiting memories need not wait for the worker's next attempt
+            index.on_waiting()
+        return QueryVector(vector, model, index.embedders.unrelated(db, model.name)) if vector.any() else None
+
+    return found
 
 
 def of_numbers(db: SqlConnection, index: SearchIndex, numbers: Vector) -> QueryVector | None:
@@ -182,26 +200,26 @@ def _cosines(db: SqlConnection, query: QueryVector, chosen: NDArray[np.int64]) -
         return _int8_cosines(query, *_stored(db, chosen, len(query.vector)))
     if not is_sqlite(db):
         return _float_cosines(query, *_stored(db, chosen, query.vector.nbytes))
-    rows = json_rows(db, _BY_VECTOR, (query.vector.tobytes(), json_list(chosen)))
-    return PassageScores.of_rows(list(map(json.loads, rows)))
+    passages, found = db.execute(_BY_VECTOR, (query.vector.tobytes(), json_list(chosen))).get
+    return PassageScores.unsorted(parse_integers(passages), parse_numbers(found))
 
 
-def _stored(db: SqlConnection, chosen: NDArray[np.int64], size: int) -> tuple[list[int], bytes]:
+def _stored(db: SqlConnection, chosen: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], bytes]:
     """Return the passages of the vectors with these numbers, and the vectors one after the other, each of `size`."""
     sql = _STORED.format(embeddings=joined_bytes(db, "embedding"))
     passages, vectors = db.execute(sql, (json_list(chosen), size)).get
-    return parse_integers(passages).tolist(), vectors or b""
+    return parse_integers(passages), vectors or b""
 
 
-def _float_cosines(query: QueryVector, passages: list[int], vectors: bytes) -> PassageScores:
+def _float_cosines(query: QueryVector, passages: NDArray[np.int64], vectors: bytes) -> PassageScores:
     """Return the cosines of the passages with these unit vectors."""
     import numpy as np
 
     found = np.frombuffer(vectors, "<f4").reshape(-1, len(query.vector)) @ query.vector
-    return PassageScores.of_rows(list(zip(passages, found.tolist(), strict=True)))
+    return PassageScores.unsorted(passages, found)
 
 
-def _int8_cosines(query: QueryVector, passages: list[int], vectors: bytes) -> PassageScores:
+def _int8_cosines(query: QueryVector, passages: NDArray[np.int64], vectors: bytes) -> PassageScores:
     """Return the cosines of the passages with these int8 vectors. Whole numbers add up to the same on every machine."""
     import numpy as np
 
@@ -209,4 +227,4 @@ def _int8_cosines(query: QueryVector, passages: list[int], vectors: bytes) -> Pa
     steps = np.rint(query.vector * (_STEPS / np.abs(query.vector).max())).astype(np.int32)
     lengths = np.sqrt((table * table).sum(axis=1) * float(steps.astype(np.int64) @ steps))
     found = (table @ steps) / lengths
-    return PassageScores.of_rows(list(zip(passages, found.tolist(), strict=True)))
+    return PassageScores.unsorted(passages, found)

@@ -226,6 +226,24 @@ def test_an_object_that_raises_is_an_embedder_error() -> None:
         embedder.embed(["one", "two"])
 
 
+def test_a_query_is_embedded_in_a_thread() -> None:
+    """What waits for it returns the same vector, or raises the same error, which is recorded; also after close()."""
+    model = Model("a model of queries", fast=False)
+    made = make_embedder(model)
+    assert made is not None
+    embedder = WatchedEmbedder(made)
+    assert np.array_equal(embedder.begin_query("where?")(), embedder.embed_query("where?"))
+    model.spoil = on_strike
+    waited_for = embedder.begin_query("where?")
+    with pytest.raises(EmbedderError, match="on strike"):
+        waited_for()
+    assert embedder.query_failure is not None
+    embedder.close()
+    model.spoil = None
+    assert np.array_equal(embedder.begin_query("where?")(), embedder.embed_query("where?"))
+    assert embedder.query_failure is None
+
+
 def test_the_worker_retries_by_itself_and_reports_no_old_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,6 +77,19 @@ def test_the_copy_in_memory_follows_additions(shelf: Any) -> None:
     assert len(candidates.refresh(shelf.db).vectors) == 1_130
 
 
+def test_rows_of_the_other_model_are_looked_at_once(shelf: Any) -> None:
+    """A refresh begins after all rows that the one before it saw, of whichever model they are."""
+    shelf.add_many([{"text": f"thing number {n}"} for n in range(30)])
+    newest = shelf.db.execute("SELECT max(vector) FROM codes").get
+    shelf.db.execute("INSERT INTO codes SELECT vector + 1000, model + 1, passage, code FROM codes")
+    asked: list[Any] = []
+    candidates = CandidateIndex(model=1)
+    assert len(candidates.refresh(shelf.db).vectors) == 30
+    shelf.db.exec_trace = lambda _cursor, _sql, bindings: asked.append(bindings) is None
+    assert len(candidates.refresh(shelf.db).vectors) == 30
+    assert asked[-1][0] == newest + 1000
+
+
 def test_all_rows_that_tie_with_the_last_are_included(shelf: Any) -> None:
     """Equal texts have equal codes, so all of them are among the nearest or none, in any order."""
     shelf.add_many([{"text": "the same words"} for _ in range(50)])
