@@ -46,7 +46,7 @@ class Highlighter:
             return tuple((token.start, token.end) for token in self._tokens(text.encode()))
         found: list[tuple[int, int]] = []
         place, begin = 0, 0  # the number of a piece, and where it begins in the tokenised text
-        for token in self._in_characters(" ".join(piece.words for piece in pieces).encode()):
+        for token in self._in_characters(" ".join(piece.words for piece in pieces)):
             while token.start > begin + len(pieces[place].words):
                 begin += len(pieces[place].words) + 1
                 place += 1
@@ -66,12 +66,15 @@ class Highlighter:
             if stem in stems or (beginnings and stem.startswith(beginnings))
         ]
 
-    def _in_characters(self, text: bytes) -> Iterator[_Token]:
-        last, characters = 0, 0
-        for start, end, stem in self._tokens(text):
-            characters += len(text[last:start].decode())
+    def _in_characters(self, text: str) -> Iterator[_Token]:
+        data, last, characters = text.encode(), 0, 0
+        if len(data) == len(text):
+            yield from self._tokens(data)
+            return
+        for start, end, stem in self._tokens(data):
+            characters += len(data[last:start].decode())
             last = start
-            yield _Token(characters, characters + len(text[start:end].decode()), stem)
+            yield _Token(characters, characters + len(data[start:end].decode()), stem)
 
 
 def _united(spans: list[tuple[int, int]]) -> Spans:
