@@ -36,12 +36,11 @@ def new_credentials() -> Credentials:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "memcrdt")])
+    name = x509.Name([])  # nobody reads it, and each connection sends it
     now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = x509.CertificateBuilder(name, name, key.public_key(), serial_number=1)
     certificate = (
         builder.not_valid_before(now - _CLOCK_SKEW).not_valid_after(now + _LIFETIME).sign(key, hashes.SHA256())
     )

@@ -101,6 +101,7 @@ class WebSocketClient:
             middlewares=(_refuse_redirects,),
             timeout=aiohttp.ClientTimeout(total=None),
             trust_env=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),  # bytes of each connection, without use
         )
 
     async def connect(self, address: Address, name: str) -> WebSocketFrameStream:
