@@ -27,7 +27,7 @@ from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
 from memcrdt.search import SearchIndex
 from memcrdt.search.searcher import Searcher
-from memcrdt.store import log
+from memcrdt.store import log, meta
 from memcrdt.store.files import FILE
 from memcrdt.store.membership.introductions import Introductions
 from memcrdt.store.membership.members import Members
@@ -222,6 +222,14 @@ class Computer(Machine):
         """Return whether the store knows of bytes of forgotten memories that it has yet to erase."""
         with self.memory.store.reading() as db:
             return log.is_anything_to_scrub(db)
+
+    def has_met(self, other: Computer) -> bool:
+        """Return whether the other's store, as it is now, has greeted this computer.
+
+        An earlier state that came back is another incarnation. Its greeting voids what the store confirmed before.
+        """
+        with self.memory.store.reading() as db:
+            return meta.read(db, f"incarnation of {other.id}") == other.memory.store.facts.incarnation
 
     def restore_crafted(self, files: Files, stranger: str) -> list[tuple[Any, ...]]:
         """Restore a backup into which somebody has put a device, triggers, and a sequence at its end.

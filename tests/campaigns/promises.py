@@ -118,7 +118,8 @@ class Promises:
                     devices = receipts.confirmations(db, [memory_id]).confirmed
                 for device in awaited.intersection(devices):
                     other = by_id[device]
-                    if not other.on or other.has_to_scrub():  # it may have been sent the text again: look later
+                    # Look later if it may have been sent the text again, or if an earlier state of it came back.
+                    if not other.on or other.has_to_scrub() or not computer.has_met(other):
                         continue
                     self._confirmed.add((computer.id, device, memory_id))
                     _check_clean(other, {memory_id: texts})
