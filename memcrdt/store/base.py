@@ -150,9 +150,13 @@ class BaseStore(ABC, Generic[C_co]):
         return self._exclusive("committing")
 
     @contextmanager
-    def writing(self) -> Iterator[C_co]:
-        """Lend the write connection in its own transaction, for all data but memories: peers, members, settings."""
-        with self._exclusive("writing") as db:
+    def writing(self, *, is_synced: bool = True) -> Iterator[C_co]:
+        """Lend the write connection in its own transaction, for all data but memories: peers, members, settings.
+
+        Args:
+            is_synced: Whether the transaction has to be on the disk at its end.
+        """
+        with self._exclusive("writing", is_synced=is_synced) as db:
             log.lock_head(db)
             yield db
         self._written()
@@ -201,11 +205,15 @@ class BaseStore(ABC, Generic[C_co]):
                 self._documents.trim()
 
     @contextmanager
-    def writing_documents(self) -> Iterator[tuple[C_co, Documents]]:
-        """Lend the write connection and the live documents, to change the form of the log but not its meaning."""
+    def writing_documents(self, *, is_synced: bool = True) -> Iterator[tuple[C_co, Documents]]:
+        """Lend the write connection and the live documents, to change the form of the log but not its meaning.
+
+        Args:
+            is_synced: Whether the transaction has to be on the disk at its end.
+        """
         with self._lock:
             try:
-                with self._exclusive("compacting") as db:
+                with self._exclusive("compacting", is_synced=is_synced) as db:
                     self._use_facts(db)
                     yield db, self._documents
             except BaseException:  # documents do not roll back, and even COMMIT may fail

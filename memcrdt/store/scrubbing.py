@@ -3,6 +3,9 @@
 Forgetting marks its shards, and the mark stays in the file until they are scrubbed. Folding leaves deleted values out
 of the snapshot, and SQLite overwrites the rows that it deletes. The indexes erase what they left for later. Then the
 WAL, which still has those rows, is emptied.
+
+Emptying the WAL waits for the disk, and the steps before and after it do not: a power cut leaves the mark, or brings it
+back, and the shard is scrubbed again.
 """
 
 from __future__ import annotations
@@ -42,13 +45,13 @@ def scrub(database: Database, erase_in_indexes: Callable[[SqlConnection], bool])
         marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
         is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged = 1").fetchone() is not None
     for shard, _ in database.in_turns(marked):
-        with database.writing_documents() as (db, documents):
+        with database.writing_documents(is_synced=False) as (db, documents):
             compaction.fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
             log.drop_set_aside(db, shard)
     if marked and not (_erase(database, erase_in_indexes) and database.truncate_wal()):
         return "blocked"
-    with database.writing() as db:
+    with database.writing(is_synced=False) as db:
         # A shard that was marked again in between keeps its mark, because the new row comes after the scrubbed rows.
         db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", marked)
     return "damaged" if is_damaged else "done"
@@ -57,7 +60,7 @@ def scrub(database: Database, erase_in_indexes: Callable[[SqlConnection], bool])
 def _erase(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]) -> bool:
     """Erase in the indexes, in a bounded number of transactions. Return whether nothing is left to erase."""
     for _ in database.in_turns(range(_TRANSACTIONS_AT_ONCE)):
-        with database.writing() as db:
+        with database.writing(is_synced=False) as db:
             if not erase_in_indexes(db):
                 return True
     return False
