@@ -15,7 +15,7 @@ from memcrdt.cli.devices import WAIT_S
 from memcrdt.cli.face import Face, FaceGroup, command, ending, given, pass_face, run_loop
 from memcrdt.cli.filters import several
 from memcrdt.cli.monitoring import LOG_FORMAT, METRICS
-from memcrdt.cli.output import messages_as_json, readable, say, show_messages, telling
+from memcrdt.cli.output import Sentences, messages_as_json, readable, say, show_messages, telling
 from memcrdt.cli.serve import http_options, http_server, options_of
 from memcrdt.cli.status import print_peers
 from memcrdt.cli.token import token_command
@@ -242,7 +242,7 @@ def _lines(found: HubCheck) -> dict[str, object]:
         "key": found.key,
         "log rows": found.log_rows,
         "waiting to be folded": found.to_fold or None,
-        "alarms": tuple(alarm.text for alarm in found.alarms),
+        "alarms": Sentences(alarm.text for alarm in found.alarms),
     }
 
 

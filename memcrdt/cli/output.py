@@ -93,8 +93,9 @@ class Printer:
             show(_named_lines({name: as_seen(value) for name, value in fields.items()}))
             return
         for name, value in fields.items():
-            if text := as_text(value):
-                click.echo(f"{name}\t{text.translate(_FIELD)}")
+            for part in value if isinstance(value, Sentences) else (value,):
+                if text := as_text(part):
+                    click.echo(f"{name}\t{text.translate(_FIELD)}")
 
     def headline(self, name: str, text: str) -> None:
         """Print a sentence that stands above everything else: bold on a terminal, otherwise as record() prints it."""
@@ -140,6 +141,12 @@ class TerminalJson(io.BytesIO):
         return len(data)
 
 
+class Sentences(tuple[str, ...]):
+    """Sentences of one field of a record. Each has a line of its own."""
+
+    __slots__ = ()
+
+
 def as_text(value: object) -> str:
     """Return the text of one field. None and empty values have an empty text."""
     match value:
@@ -150,7 +157,7 @@ def as_text(value: object) -> str:
         case datetime():
             return value.isoformat(timespec="seconds")
         case tuple() | list() if all(isinstance(item, str) for item in value):
-            return ", ".join(value)
+            return ("\n" if isinstance(value, Sentences) else ", ").join(value)
         case Mapping() if not value:
             return ""
     return as_json(value)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from memcrdt.cli.face import Face, command, pass_face
-from memcrdt.cli.output import Column, as_seen, readable, say, short, size, without
+from memcrdt.cli.output import Column, Sentences, as_seen, readable, say, short, size, without
 from memcrdt.errors import PeerError, UnreachableError
 
 if TYPE_CHECKING:
@@ -159,10 +159,10 @@ def _lines(status: Status, verbose: bool) -> dict[str, object]:
         "ignored": status.ignored or None,
         "quarantined": status.quarantined or None,
         "to scrub": status.to_scrub or None,
-        "clocks": tuple(_skewed(peer) for peer in status.peers if peer.clock_differs),
-        "mirrors": tuple(line for each in status.mirrors if (line := _mirror(each))),
-        "alarms": tuple(alarm.text for alarm in status.alarms),
-        "acknowledged": tuple(alarm.text for alarm in status.acknowledged) if verbose else None,
+        "clocks": Sentences(_skewed(peer) for peer in status.peers if peer.clock_differs),
+        "mirrors": Sentences(line for each in status.mirrors if (line := _mirror(each))),
+        "alarms": Sentences(alarm.text for alarm in status.alarms),
+        "acknowledged": Sentences(alarm.text for alarm in status.acknowledged) if verbose else None,
     }
 
 

@@ -84,15 +84,19 @@ def test_sync_names_who_could_not_be_reached(cli: Cli, home: Path) -> None:
 
 
 def test_status_shows_alarms(cli: Cli, home: Path) -> None:
-    """With their time. They stay until they are resolved."""
+    """With their time, each in a line of its own. They stay until they are resolved."""
     import memcrdt
     from memcrdt.store.membership.peers import Peers
 
     with memcrdt.open(home, embedder=None) as memory:
         Peers(memory.store).alarm("two stores take turns")
         Peers(memory.store).alarm("two stores take turns")
-    assert [alarm["text"] for alarm in cli("status", "--json").json[0]["alarms"]] == ["two stores take turns"]
-    assert "alarms\ttwo stores take turns" in cli("status").out
+        Peers(memory.store).alarm("the disk is full, or nearly so")
+    texts = ["two stores take turns", "the disk is full, or nearly so"]
+    assert [alarm["text"] for alarm in cli("status", "--json").json[0]["alarms"]] == texts
+    assert [line for line in cli("status").out.splitlines() if line.startswith("alarms")] == [
+        f"alarms\t{text}" for text in texts
+    ]
 
 
 def test_alarms_are_acknowledged(cli: Cli, home: Path) -> None:
