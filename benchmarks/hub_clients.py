@@ -45,6 +45,7 @@ from memcrdt.testing.simulator import NetworkConditions, SimulatedNode, Simulato
 HUB_PROCESSES = 2
 PAUSE_S = 0.25  # between two looks at the stores
 EDITING, EDIT_CHARS = 50, 200  # simulated peers with an edit, and its length
+SHARD_EDITS = 256  # of one peer in a shard, if it has several
 
 
 class Balancer:
@@ -215,8 +216,8 @@ async def real(folder: Path, arguments: argparse.Namespace) -> None:
     print(f"processor: {on_laptops:.0f} s of all laptops, {on_hub:.0f} s of both hub processes")
 
 
-def simulated(count: int) -> None:
-    """Simulate peers that come back to a hub at once, over links of 50 ms."""
+def simulated(count: int, edits: int) -> None:
+    """Simulate peers that come back to a hub at once, over links of 50 ms, each of the first 50 with so many edits."""
     sim, sent = Simulator(count, NetworkConditions(latency_s=0.05)), [0, 0]
 
     def watch(source: SimulatedNode, target: SimulatedNode, frame: bytes) -> None:
@@ -231,18 +232,19 @@ def simulated(count: int) -> None:
     for number, device in enumerate(ids):
         replica = FakeReplica(client=number + 2)
         replica.share("S", "shared", "hub")
-        if number < EDITING:
-            replica.write("S", 0, device.ljust(EDIT_CHARS))
+        for edit in range(edits if number < EDITING else 0):
+            shard = 0 if edits == 1 else number * -(-edits // SHARD_EDITS) + edit // SHARD_EDITS
+            replica.write("S", shard, f"{device} {edit}".ljust(EDIT_CHARS))
         replicas.append(replica)
         sim.connect(_node(sim, device, replica), processes[number % HUB_PROCESSES])
     started = time.perf_counter()
-    while any(len(replica.texts("S")) < min(count, EDITING) for replica in replicas):
+    while any(len(replica.texts("S")) < min(count, EDITING) * edits for replica in replicas):
         for process in processes:  # each looks at the database, and is told of changes by the other one
             sim.give(process, Committed())
         sim.run(0.1)
     print(
-        f"{count:,} peers, {min(count, EDITING)} of them with an edit: equal after {sim.now:.1f} simulated s;"
-        f" {sent[0] / count:,.1f} frames and {sent[1] / count / 1e3:,.1f} kB a peer;"
+        f"{count:,} peers, {min(count, EDITING)} of them with {edits:,} edits each: equal after {sim.now:.1f} simulated"
+        f" s; {sent[0] / count:,.1f} frames and {sent[1] / count / 1e3:,.1f} kB a peer;"
         f" computed in {time.perf_counter() - started:.0f} s",
         flush=True,
     )
@@ -259,6 +261,7 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=200)
     parser.add_argument("--shared", type=int, default=1_000)
     parser.add_argument("--peers", default="10,100,1000", help="how many to simulate")
+    parser.add_argument("--peers-edits", type=int, default=1, help="of each simulated peer that edits")
     arguments = parser.parse_args()
     print(machine())
     if arguments.postgres:
@@ -268,7 +271,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="memcrdt-bench-") as folder:
             asyncio.run(real(Path(folder), arguments))
     for count in filter(None, arguments.peers.split(",")):
-        simulated(int(count))
+        simulated(int(count), arguments.peers_edits)
 
 
 if __name__ == "__main__":

@@ -586,6 +586,29 @@ def test_thirty_devices_keep_their_connection_to_a_hub(make_world: type[World]) 
     assert len([report for report in hub.reports if report.kind == "ready"]) == len(others)  # each connected once
 
 
+def test_one_device_with_many_changes_does_not_hold_up_the_others(make_world: type[World]) -> None:
+    """At a hub with a hundred links whose store is slow, single changes pass those of the device that brings 2,000."""
+    world = make_world(seed=6, latency=0.02, store=0.005)
+    hub, heavy, *others = world.nodes_sharing(["hub", "heavy", *(f"n{number:03}" for number in range(99))])
+    hub.gossip = Gossip("hub", "incarnation", rng=Random(1), hub=HubHint(30))
+    world.give(hub, Started())
+    for shard in range(100):
+        heavy.replica.write("S", 1_000 + shard, *(f"heavy {shard} {number}" for number in range(20)))
+    for number, node in enumerate(others[:9]):
+        node.replica.write("S", number, f"light {number}")
+    for node in (heavy, *others):
+        world.connect(node, hub)
+
+    def run_until_there(node: Node) -> int:
+        while (found := sorted(node.texts()))[-9:] != [f"light {number}" for number in range(9)] and world.now < 600:
+            world.run(0.1)
+        assert world.now < 600
+        return len(found) - 9
+
+    assert run_until_there(hub) < 2_000
+    assert max(map(run_until_there, others)) < 2_000
+
+
 def test_a_device_that_is_no_hub_any_more_says_so(world: World) -> None:
     """Its next greeting ends the hint."""
     a, b = world.nodes_sharing("AB")
