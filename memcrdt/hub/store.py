@@ -139,6 +139,11 @@ class PostgresStore(BaseStore[PostgresConnection]):
         with self.reading() as db:
             return int(db.execute(_SIZE).get)
 
+    @property
+    def reconnects(self) -> bool:
+        """True: PostgreSQL may restart, or another server may take over."""
+        return True
+
     def data_version(self, db: SqlConnection) -> tuple[str, int]:
         """Return a value that differs after every change by any process: the incarnation, and a number that grows."""
         incarnation, number = db.execute(_VERSION).fetchone()
@@ -172,9 +177,9 @@ class PostgresStore(BaseStore[PostgresConnection]):
         return super().commit(plan, prepared=prepared, origin=origin, by=by)
 
     @contextmanager
-    def writing(self) -> Iterator[PostgresConnection]:
+    def writing(self, *, is_synced: bool = True) -> Iterator[PostgresConnection]:
         """Lend the write connection as BaseStore does, and count the write for the other processes."""
-        with super().writing() as db:
+        with super().writing(is_synced=is_synced) as db:
             yield db
             db.execute(_COUNT_WRITE)
 

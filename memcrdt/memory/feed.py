@@ -2,12 +2,14 @@
 
 One thread per Memory looks for changes: at once after a commit of this process, otherwise every 25 ms. Each subscriber
 has a bounded queue. Changes that do not fit stay in the tables of the store, and are read when the queue has room.
+A lost connection to the database of a hub is made again, and the changes meanwhile follow.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +26,8 @@ from memcrdt.store.log import head as log_head
 
 QUEUE: Final = 1_024  # changes waiting for one subscriber
 POLL_S: Final = 0.025  # one look costs 4 µs
+RETRY_S: Final = 0.5  # after a connection to a database was lost
+GIVE_UP_S: Final = 60.0  # without a connection, until the subscribers are told
 
 log = logging.getLogger("memcrdt.feed")
 
@@ -198,14 +202,36 @@ class Feed:
 
     def _run(self) -> None:
         try:
-            with self._store.reading() as db:
-                self._follow(db)
+            while not self._is_followed_to_the_end():
+                pass
         except BaseException as exc:  # of any kind: the subscribers must not wait forever
-            for subscription in self._current():
-                self.end(subscription)
+            with self._lock:  # a later subscriber starts another thread
+                ended, self._subscriptions, self._thread = self._subscriptions, [], None
+            for subscription in ended:
                 subscription._finish(exc if isinstance(exc, MemcrdtError) else StoreError(f"the feed ended: {exc!r}"))
             if not isinstance(exc, MemcrdtError):
                 raise
+
+    def _is_followed_to_the_end(self) -> bool:
+        """Look for changes until there are no subscriptions. Return False if a connection was lost, and is back."""
+        try:
+            with self._store.reading() as db:
+                self._follow(db)
+        except StoreError:
+            if not self._store.reconnects or not self._is_back():
+                raise
+            return False
+        return True
+
+    def _is_back(self) -> bool:
+        """Wait until the store can be read again. Return False if that takes too long, or nobody waits any more."""
+        ends = time.monotonic() + GIVE_UP_S
+        while self._current() and time.monotonic() < ends:
+            with suppress(StoreError), self._store.reading() as db:
+                self._store.data_version(db)
+                return True
+            time.sleep(RETRY_S)
+        return False
 
     def _follow(self, db: Any) -> None:
         more, seen = True, None

@@ -122,6 +122,11 @@ class BaseStore(ABC, Generic[C_co]):
         """Return a value that differs after another process has written. `db` is a connection of reading()."""
 
     @property
+    def reconnects(self) -> bool:
+        """Whether reading may fail because a connection was lost, and work again later."""
+        return False
+
+    @property
     def folder(self) -> Path | None:
         """The folder of the home, where processes on this machine share locks; None if there is none."""
         return None

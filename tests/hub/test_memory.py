@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,27 @@ def test_the_everyday_calls_work(memory: Memory) -> None:
     status = memory.status()
     assert (status.spaces[0].memories, status.spaces[0].forgotten) == (0, 2)
     assert status.size > 0
+
+
+def test_a_feed_goes_on_after_its_connection_was_lost(server: Server, memory: Memory) -> None:
+    """It tells what was added meanwhile, and what is added later."""
+    with memory.changes() as feed:
+        first = memory.add("Deploys go out on Tuesdays")
+        assert next(feed).id == first
+        for text in ("The cat sleeps on the sofa", "Backups run at night"):
+            server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'hub'")
+            added = _add_again(memory, text)
+            change = feed.get(timeout_s=30)
+            assert change is not None
+            assert change.id == added
+
+
+def _add_again(memory: Memory, text: str) -> str:
+    """Add a memory; the pool may lend a connection that was cut."""
+    for _ in range(20):
+        with suppress(StoreError):
+            return memory.add(text, key=text.partition(" ")[0].lower())
+    raise AssertionError("no connection works")
 
 
 def test_what_needs_a_file_says_so(memory: Memory, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import memcrdt
-from memcrdt.errors import InputError
+from memcrdt.errors import InputError, StoreError
 from memcrdt.memory.feed import QUEUE, Subscription
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
@@ -294,6 +294,25 @@ def test_closing_ends_an_iteration(memory: Memory) -> None:
     assert heard == [[], []]
     assert one.closed
     assert two.closed
+
+
+def test_an_error_ends_a_feed_and_a_later_subscriber_hears_changes(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The subscribers at that time get the error."""
+    with memory.changes() as feed, monkeypatch.context() as patched:
+        patched.setattr(type(memory.store), "data_version", lambda *_: _raise(StoreError("the disk is gone")))
+        with pytest.raises(StoreError, match="the disk is gone"):
+            feed.get(timeout_s=30)
+    with memory.changes() as feed:
+        added = memory.add("the disk is back")
+        change = feed.get(timeout_s=30)
+        assert change is not None
+        assert change.id == added
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def test_a_feed_starts_again_after_the_last_subscriber_left(memory: Memory) -> None:
