@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import itertools
 import multiprocessing
 import sys
@@ -194,6 +195,9 @@ def main() -> None:
     print(machine())
     with tempfile.TemporaryDirectory() as folder, memcrdt.open(Path(folder)) as memory:
         memory.add_many(sentences(given.memories))
+        memory.models.wait()  # embedding takes a core for a minute
+        gc.collect()
+        gc.freeze()  # as `memcrdt serve` does
         measure_data(memory)
     if given.data:
         return
