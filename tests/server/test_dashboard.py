@@ -124,6 +124,23 @@ def test_thousands_of_memories_scroll(browser: Chrome, home: Path, url: str) -> 
     assert errors_of(browser) == []
 
 
+def test_a_page_of_a_list_that_fails_can_be_loaded_again(browser: Chrome, home: Path, url: str) -> None:
+    """What is loaded stays. The list does not try by itself, but goes on when the user asks for it."""
+    with memcrdt.open(home) as memory:
+        memory.add_many([{"text": f"Line {number} of a long import"} for number in range(500)])
+    sign_in(browser, home, url)
+    browser.execute_cdp_cmd("Network.enable", {})
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*cursor=*"]})
+    go(browser, "find")
+    until(browser, lambda: "Line 499 of" in text_of(browser))
+    until(browser, lambda: _scrolled(browser) and "Try again" in text_of(browser))
+    assert "Line 300 of" in text_of(browser)
+    browser.execute_cdp_cmd("Network.setBlockedURLs", {"urls": []})
+    click(browser, "Try again")
+    until(browser, lambda: _scrolled(browser) and "Line 0 of" in text_of(browser))
+    assert "Try again" not in text_of(browser)
+
+
 def test_a_memory_is_edited_and_forgotten(browser: Chrome, home: Path, url: str) -> None:
     """The history shows the words that changed; the receipts follow."""
     with memcrdt.open(home) as memory:

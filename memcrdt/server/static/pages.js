@@ -37,6 +37,7 @@ export function Pages({ filters, draw, empty }) {
       <div style=${{ height: `${sum(heights.slice(to))}px` }}></div>
     </div>
     <${Failure} problem=${problem} />
+    ${problem && html`<button class="secondary" onClick=${() => more(true)}>Try again</button>`}
     ${cursor !== undefined && !problem && html`<p class="end"><small>${said(parts, cursor, empty)}</small></p>`}`;
 }
 
@@ -45,14 +46,14 @@ function useParts(filters) {
   const [{ parts, cursor, problem }, setState] = useState({ parts: [], cursor: undefined, problem: null });
   const stop = useRef(null);
   useEffect(() => () => stop.current?.abort(), []);
-  const more = async () => {
-    if (cursor === null || stop.current) return;
+  const more = async (again = false) => {
+    if (cursor === null || stop.current || (problem && !again)) return;
     stop.current = new AbortController();
     try {
       const page = await get("/v1/memories", { limit: PAGE, cursor, ...filters }, { signal: stop.current.signal });
       setState({ parts: [...parts, ...partsOf(page.items)], cursor: page.next, problem: null });
     } catch (problem) {
-      if (problem.name !== "AbortError") setState({ parts, cursor: null, problem });
+      if (problem.name !== "AbortError") setState({ parts, cursor, problem });
     }
     stop.current = null; // before what is set is drawn, which may ask for more
   };
