@@ -4,7 +4,7 @@
     python -m benchmarks floor   the same, against bare SQLite alone, as ratios within each round
     python -m benchmarks sync    two processes of each library, over loopback [--only pycrdt,y-websocket,automerge]
 
-Install what is measured with `pip install --group benchmarks` and `npm ci --prefix benchmarks/npm`. What is missing is
+Install what is measured with `pip install --group benchmarks` and `npm install --prefix benchmarks/npm`. What is missing is
 named below the table. Nothing leaves this machine.
 """
 

@@ -36,7 +36,7 @@ class System:
         absent = [name for name in self.packages if not self._version(name)]
         if not absent:
             return ""
-        remedy = "npm ci --prefix benchmarks/npm" if self.npm else "pip install --group benchmarks"
+        remedy = "npm install --prefix benchmarks/npm" if self.npm else "pip install --group benchmarks"
         return f"{', '.join(absent)} not installed: {remedy}"
 
     def versions(self) -> str:
