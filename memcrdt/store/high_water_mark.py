@@ -1,8 +1,9 @@
 """High-water marks: the progress of a store, kept outside its file, so that an older copy of the file is noticed.
 
 One mark is beside the device key. Another is in the platform's state folder, because restoring a whole home also
-restores the first one. The third is in the folder for temporary files, because a disk that is rolled back or cloned
-takes the first two along. All are written after each commit and may lag or be missing.
+restores the first one. The others are in the folder for temporary files, because a disk that is rolled back or cloned
+takes the first two along: one is of the store, and one of the home, whose store may have become another incarnation
+since. All are written after each commit and may lag or be missing.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -83,24 +85,23 @@ class HighWaterMarks:
     """
 
     def __init__(self, home: Path, state: Path | None, runtime: Path | None = None) -> None:
-        self._home = home / FILE
+        self._home = home
         self._state = state
         self._runtime = runtime
-        self._folders: list[Path] | None = None
         self._open: dict[Path, int] = {}
 
     def suspicion(self, now: HighWaterMark) -> str | None:
         """Return, in words for the user, why this is not the store that was in this home, or None if it is."""
-        return judge(now, _read(self._home), [_read(path) for path in self._beyond(now.incarnation)])
+        return judge(now, list(map(_read, self._of_home)), list(map(_read, self._of_store(now.incarnation))))
 
     def has_predecessor(self) -> bool:
         """Return whether this home had a store before the present one was made."""
-        return _read(self._home) is not None
+        return _read(self._home / FILE) is not None
 
     def write(self, mark: HighWaterMark) -> None:
         """Write all marks."""
         data = json.dumps([mark.incarnation, mark.head, mark.machine, mark.file]).encode().ljust(_BYTES)
-        for path in (self._home, *self._beyond(mark.incarnation)):
+        for path in (*self._of_home, *self._of_store(mark.incarnation)):
             with suppress(OSError):  # a folder that is not ours, or a full disk: the other marks may be enough
                 self._put(path, data)
 
@@ -119,22 +120,37 @@ class HighWaterMarks:
         os.lseek(descriptor, 0, os.SEEK_SET)
         os.write(descriptor, data)
 
-    def _beyond(self, incarnation: str) -> list[Path]:
-        """Return the paths of the marks outside the home."""
-        if self._runtime is not None and self._folders is None:
+    @cached_property
+    def _private(self) -> Path | None:
+        """The folder for temporary files; None if there is none, or others can write there."""
+        if self._runtime is None:
+            return None
+        with suppress(OSError):
+            make_private(self._runtime)
+        return self._runtime if _is_private(self._runtime) else None
+
+    @cached_property
+    def _of_home(self) -> list[Path]:
+        """The paths of the marks of this home, whichever store is in it."""
+        paths = [self._home / FILE]
+        if self._private is not None:
             with suppress(OSError):
-                make_private(self._runtime)
-        if self._folders is None:
-            temporary = self._runtime if self._runtime is not None and _is_private(self._runtime) else None
-            self._folders = [folder for folder in (self._state, temporary) if folder is not None]
-        return [folder / f"{incarnation}.mark" for folder in self._folders]
+                found = self._home.stat()
+                paths.append(self._private / f"home-{found.st_dev:x}-{found.st_ino:x}.mark")
+        return paths
+
+    def _of_store(self, incarnation: str) -> list[Path]:
+        """Return the paths of the marks of a store outside its home."""
+        return [folder / f"{incarnation}.mark" for folder in (self._state, self._private) if folder is not None]
 
 
-def judge(now: HighWaterMark, beside: HighWaterMark | None, beyond: Sequence[HighWaterMark | None]) -> str | None:
-    """Compare a store with its marks, `beside` the device key and `beyond` the home. See `suspicion`."""
-    if beside is not None and beside.incarnation != now.incarnation:
+def judge(
+    now: HighWaterMark, of_home: Sequence[HighWaterMark | None], of_store: Sequence[HighWaterMark | None]
+) -> str | None:
+    """Compare a store with the marks of its home, and with its own ones outside the home. See `suspicion`."""
+    if any(mark is not None and mark.incarnation != now.incarnation for mark in of_home):
         return "it is an older copy: the store has since continued under another identity"
-    known = [mark for mark in (beside, *beyond) if mark is not None]
+    known = [mark for mark in (*of_home, *of_store) if mark is not None]
     if not known:
         return "it was made elsewhere: this machine has no mark of it"
     if now.machine and any(mark.machine not in ("", now.machine) for mark in known):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -290,8 +291,47 @@ def test_the_machine_stands_hashed_in_the_marks(a: BareDevice) -> None:
 def test_the_judgment_needs_one_mark_to_agree_on_the_file() -> None:
     """One mark with the present file is enough. A home whose only mark has another file was moved."""
     now = HighWaterMark("i", 5, "m", 1)
-    assert judge(now, HighWaterMark("i", 5, "m", 1), [HighWaterMark("i", 4, "m", 2)]) is None
-    assert judge(now, HighWaterMark("i", 5, "m", 2), [None]) == "its file was copied or moved"
+    assert judge(now, [HighWaterMark("i", 5, "m", 1)], [HighWaterMark("i", 4, "m", 2)]) is None
+    assert judge(now, [HighWaterMark("i", 5, "m", 2)], [None]) == "its file was copied or moved"
+
+
+def test_an_earlier_incarnation_put_back_with_its_marks_is_noticed(a: BareDevice, tmp_path: Path) -> None:
+    """The machine was started in between, so the earlier incarnation has no mark in the folder for temporary files."""
+    a.close()
+    _copy(a.home, tmp_path / "backup")
+    _copy(tmp_path / "state", tmp_path / "backup of the state")
+    (a.home / high_water_mark.FILE).unlink()
+    shutil.rmtree(tmp_path / "state")
+    shutil.rmtree(tmp_path / "runtime")
+    a.options = replace(a.options, boot="B2")
+    a.open()  # it seems to be made elsewhere, so it becomes another incarnation
+    a.add("lost when the disk is rolled back")
+    a.close()
+    facts = a.store.facts
+    shutil.rmtree(tmp_path / "state")
+    _copy(tmp_path / "backup of the state", tmp_path / "state")
+    for file in a.home.iterdir():
+        file.write_bytes((tmp_path / "backup" / file.name).read_bytes())  # into the same files
+    a.open()
+    _assert_new(facts, a, "has since continued under another identity")
+
+
+def test_homes_that_change_places_are_the_same(device: Make, tmp_path: Path) -> None:
+    """A folder that is renamed keeps its marks."""
+    places = [tmp_path / "one", tmp_path / "two"]
+    facts = []
+    for name, place in zip("AB", places, strict=True):
+        made = BareDevice(place, name, marks=tmp_path / "state", runtime=tmp_path / "runtime", machine="M", boot="B1")
+        made.add(f"of {name}")
+        facts.append(made.store.facts)
+        made.close()
+    places[0].rename(tmp_path / "three")
+    places[1].rename(places[0])
+    (tmp_path / "three").rename(places[1])
+    for name, place, before in zip("BA", places, reversed(facts), strict=True):
+        moved = BareDevice(place, name, marks=tmp_path / "state", runtime=tmp_path / "runtime", machine="M", boot="B1")
+        assert (moved.store.facts, _alarms(moved)) == (before, [])
+        moved.close()
 
 
 def test_a_home_and_a_state_folder_that_were_put_back_together_are_noticed(a: BareDevice, tmp_path: Path) -> None:
