@@ -16,23 +16,29 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from memcrdt.errors import MemcrdtError
+from memcrdt.model.registers import forgotten_key
 from memcrdt.store import compaction, log, quarantine
 from memcrdt.store.database import Database
+from memcrdt.store.documents import Documents
 from memcrdt.store.sql import SqlConnection
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 60.0
+_FORGOTTEN: Final = "SELECT graves.id FROM homes JOIN graves USING(space, id) WHERE homes.shard = ?"
 _TRANSACTIONS_AT_ONCE: Final = 16  # to erase in the indexes, because the caller of forget() waits for them
 
 # Blocked: a reader keeps the WAL in use, or the indexes have more to erase.
-# Damaged: the remaining shards cannot be folded before they are repaired.
-ScrubOutcome: TypeAlias = Literal["done", "blocked", "damaged"]
+# Waiting: the remaining shards are damaged, and cannot be folded before they are repaired, or another device has to
+# delete registers in them, because this one may only read the space.
+ScrubOutcome: TypeAlias = Literal["done", "blocked", "waiting"]
 
 _log = logging.getLogger(__name__)
 
 
 def scrub(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]) -> ScrubOutcome:
     """Scrub every marked shard that is not damaged.
+
+    A shard whose document still has registers of forgotten memories stays marked.
 
     Args:
         database: The database.
@@ -44,17 +50,28 @@ def scrub(database: Database, erase_in_indexes: Callable[[SqlConnection], bool])
     with database.reading() as db:
         marked = list(db.execute("SELECT shard, to_scrub FROM shards WHERE to_scrub > 0 AND damaged = 0"))
         is_damaged = db.execute("SELECT 1 FROM shards WHERE to_scrub > 0 AND damaged = 1").fetchone() is not None
-    for shard, _ in database.in_turns(marked):
+    swept = []
+    for shard, seq in database.in_turns(marked):
         with database.writing_documents(is_synced=False) as (db, documents):
             compaction.fold(db, documents, shard)
             quarantine.drop_shard(db, log.shard_row(db, shard))
             log.drop_set_aside(db, shard)
+            if _is_swept(db, documents, shard):
+                swept.append((shard, seq))
     if marked and not (_erase(database, erase_in_indexes) and database.truncate_wal()):
         return "blocked"
     with database.writing(is_synced=False) as db:
         # A shard that was marked again in between keeps its mark, because the new row comes after the scrubbed rows.
-        db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", marked)
-    return "damaged" if is_damaged else "done"
+        db.executemany("UPDATE shards SET to_scrub = 0 WHERE shard = ? AND to_scrub = ?", swept)
+    return "waiting" if is_damaged or len(swept) < len(marked) else "done"
+
+
+def _is_swept(db: SqlConnection, documents: Documents, shard: int) -> bool:
+    """Return whether the document of a shard has nothing of forgotten memories but their tombstones."""
+    live = documents.current(db, log.shard_row(db, shard)).live
+    forgotten = [str(row[0]) for row in db.execute(_FORGOTTEN, (shard,))]
+    with live.reading():
+        return all(live.registers(each).keys() <= {forgotten_key(each)} for each in forgotten)
 
 
 def _erase(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]) -> bool:

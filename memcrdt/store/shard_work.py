@@ -35,6 +35,7 @@ class ShardWork:
         is_mended: Whether this was a damaged shard that is whole again.
         is_completed: Whether the gathered writes complete an update from outside: they go into one row of the log.
         to_scrub: Whether text was deleted whose bytes are still in the log.
+        awaits_deletion: Whether it has registers of a forgotten memory that another device has to delete.
         pending: The gathered writes, by memory.
         born: All registers of new memories, as they were written.
         updates: Updates for the log, each with its origin.
@@ -51,6 +52,7 @@ class ShardWork:
     is_mended: bool = False
     is_completed: bool = False
     to_scrub: bool = False
+    awaits_deletion: bool = False
     pending: dict[str, dict[str, Json | Deleted]] = field(default_factory=lambda: defaultdict(dict))
     born: dict[str, Registers] = field(default_factory=dict)
     updates: list[tuple[bytes, str]] = field(default_factory=list)
@@ -135,6 +137,8 @@ class ShardWork:
             seq = self.document.seq = log.append(db, Append(self.row.shard, update, origin, at))
         if self.updates or self.is_mended:
             self._write_head(db)
+        elif self.awaits_deletion:
+            log.mark_to_scrub(db, self.row.shard, self.row.head)
         if self.is_mended:  # in the log, waiting rows still come before the rows they waited for
             log.fold(db, self.row, self.document.live.snapshot())
         return seq

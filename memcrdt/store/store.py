@@ -53,9 +53,10 @@ class Store(Database):
     def scrub(self) -> bool:
         """Erase every byte of forgotten memories from the database and the WAL. Return whether that is done.
 
-        It is not done while a reader keeps the WAL in use, while the disk fails, or while a damaged shard waits for
-        repair. The shards then stay marked, and this or another process retries automatically. This method raises
-        nothing, because the memories are already forgotten.
+        It is not done while a reader keeps the WAL in use, while the disk fails, while a damaged shard waits for
+        repair, or while another device has to delete something, because this one may only read the space. The shards
+        then stay marked, and this or another process retries automatically. This method raises nothing, because the
+        memories are already forgotten.
         """
         try:
             outcome = self.using_reserve(lambda: scrubbing.scrub(self, self.indexer.erase_removed))

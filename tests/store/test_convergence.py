@@ -8,8 +8,9 @@ from itertools import permutations
 import pytest
 
 from memcrdt.crdt.shard import Shard
-from memcrdt.model import limits
+from memcrdt.model import edits, limits
 from memcrdt.model.ids import derive
+from memcrdt.model.projection import Tombstone
 from memcrdt.model.registers import DELETED, birth_key
 from memcrdt.model.values import Json
 from memcrdt.store import log
@@ -128,6 +129,25 @@ def test_who_may_only_read_erases_what_others_delete(device: Make) -> None:
     reader.apply(writer.stock_update({birth_key(memory): DELETED}), origin=writer.id)
     reader.store.scrub()
     assert reader.rows("SELECT 1 FROM shards WHERE to_scrub > 0") == []
+    reader.close()
+    assert b"zq7q" not in b"".join(path.read_bytes() for path in reader.home.glob("memories.db*"))
+
+
+def test_who_may_only_read_says_that_it_is_clean_once_others_have_deleted_all(device: Make) -> None:
+    """A memory has registers in two shards, and the deletion in one of them comes later than the tombstone."""
+    writer, reader = device("A"), device("B")
+    memory = writer.add("a word that must go: zq7q")
+    with reader.store.writing() as db:
+        db.execute("UPDATE spaces SET read_only = 1")
+    reader.take(writer)
+    tombstone = edits.forgotten(Tombstone(memory, writer.clock, None, writer.id), {})
+    reader.apply(Shard(78).write(tombstone).updates[0], shard=1, origin=writer.id)
+    assert (reader.texts(), reader.graves()) == ({}, {memory})
+    assert not reader.store.scrub()
+    assert not reader.replica.is_scrubbed(reader.space())
+    reader.apply(writer.stock_update({birth_key(memory): DELETED}), origin=writer.id)
+    reader.store.scrub()
+    assert reader.replica.is_scrubbed(reader.space())
     reader.close()
     assert b"zq7q" not in b"".join(path.read_bytes() for path in reader.home.glob("memories.db*"))
 
