@@ -68,6 +68,7 @@ class Transaction:
         self._works: dict[int, ShardWork] = {}
         self._births: dict[int, int] = {}  # by space: the shard that new memories go to
         self._read_only: dict[int, bool] = {}  # by space
+        self._restated: set[tuple[int, str]] = set()  # memories, with their space
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -214,6 +215,7 @@ class Transaction:
         if kept and not is_stock:
             client_id = asserting_client_id(self.random, work.document.live.state_vector())
             self._record(work, work.document.live.restate(kept, client_id), log.LOCAL)
+            self._restated |= {(work.row.space, memory_id) for memory_id in claims.by_memory(kept)}
         for memory_id, writes in claims.by_memory(kept).items():  # what is there already is not written again
             work.pending[memory_id].update(writes)
         return bool(kept) and not is_stock
@@ -251,7 +253,9 @@ class Transaction:
         for work in self._works.values():
             seq = work.append(self.db, self.stamp.at) or seq
         self._write_homes()
-        return views.write(self.db, states, seq)
+        written = views.write(self.db, states, seq)
+        views.forgotten_since(self.db, self._restated, seq)
+        return written
 
     def _write_gathered(self) -> None:
         for work in tuple(self._works.values()):

@@ -247,6 +247,14 @@ def _bury(db: SqlConnection, space: int, tombstone: Tombstone, seq: int, done: P
         done.changes.append((space, tombstone.id, "forgotten"))
 
 
+def forgotten_since(db: SqlConnection, memories: Iterable[tuple[int, str]], seq: int) -> None:
+    """Let the forgets of these memories (each a space and an id) begin at row `seq`, where they were written again.
+
+    What other devices have confirmed of the rows before says nothing: they may have had other blocks in their place.
+    """
+    db.executemany("UPDATE graves SET seq = ? WHERE space = ? AND id = ?", [(seq, *each) for each in memories])
+
+
 def index_rows(db: SqlConnection, after: int, limit: int) -> Sequence[IndexRow]:
     """Return up to `limit` rows for the indexes after local number `after`, in order, to rebuild them page by page."""
     sql = "SELECT memory, text, scope, created_at, author, kind FROM memories WHERE memory > ? ORDER BY memory LIMIT ?"

@@ -163,6 +163,7 @@ def _claim_clocks(world: World, hostile: HostileComputer) -> None:
     used = [client for client in sorted(known) if client < limits.CLIENT_ID_MAX]
     if used:
         client, length = world.attacks.choice(used), world.attacks.choice((1, 5, 40))
+        world.promises.is_clock_claimed = True
         claim = b"\x01\x01" + varuint(client) + varuint(known[client]) + b"\x00" + varuint(length) + b"\x00"
         _take(hostile, 0, claim)
 

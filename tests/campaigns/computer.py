@@ -223,6 +223,11 @@ class Computer(Machine):
         with self.memory.store.reading() as db:
             return log.is_anything_to_scrub(db)
 
+    def graves(self) -> set[str]:
+        """Return the ids of the memories that the store knows to be forgotten."""
+        with self.memory.store.reading() as db:
+            return {str(row[0]) for row in db.execute("SELECT id FROM graves")}
+
     def has_met(self, other: Computer) -> bool:
         """Return whether the other's store, as it is now, has greeted this computer.
 

@@ -36,9 +36,12 @@ class Promises:
 
     Args:
         parts: For each computer (by id), its shared spaces and whether it may write each of them.
+        is_clock_claimed: Whether a hostile member has claimed clocks of others. A device that takes its block in place
+            of a tombstone seems to have the tombstone, until the owner of the clocks meets the claim.
     """
 
     parts: Mapping[str, Mapping[str, bool]]
+    is_clock_claimed: bool = False
     _space_of: dict[str, str] = field(default_factory=dict)  # by memory
     _texts: dict[str, dict[str, _Promise]] = field(default_factory=dict)
     _ends: dict[str, _Promise] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class Promises:
         """Raise LostError if the computer shows a memory again that it knew to be forgotten."""
         with computer.memory.store.reading() as db:
             living = {str(row[0]) for row in db.execute("SELECT id FROM memories")}
-            graves = {str(row[0]) for row in db.execute("SELECT id FROM graves")}
+        graves = computer.graves()
         seen = self._graves.setdefault(computer.id, set())
         if back := (seen | graves) & living:
             raise LostError(f"{_name(computer)}: {sorted(back)} was forgotten and has come back")
@@ -120,6 +123,8 @@ class Promises:
                     other = by_id[device]
                     # Look later if it may have been sent the text again, or if an earlier state of it came back.
                     if not other.on or other.has_to_scrub() or not computer.has_met(other):
+                        continue
+                    if self.is_clock_claimed and memory_id not in other.graves():
                         continue
                     self._confirmed.add((computer.id, device, memory_id))
                     _check_clean(other, {memory_id: texts})
@@ -202,8 +207,7 @@ class Promises:
 
     def _check_bytes(self, computer: Computer) -> None:
         """Check that no text of a forgotten memory is in any file of the store."""
-        with computer.memory.store.reading() as db:
-            graves = {str(row[0]) for row in db.execute("SELECT id FROM graves")}
+        graves = computer.graves()
         _check_clean(computer, {memory_id: self._texts[memory_id] for memory_id in graves & self._texts.keys()})
 
 

@@ -12,6 +12,8 @@ from memcrdt.model import registers
 from memcrdt.model.clocks import varuint
 from memcrdt.model.registers import DELETED
 from memcrdt.store import alarms, claims, log
+from memcrdt.store.membership import receipts
+from memcrdt.store.membership.peers import Peers
 from tests.bare_device import BareDevice, agree
 
 Make = Callable[..., BareDevice]
@@ -103,6 +105,33 @@ def test_a_claim_of_the_clocks_ahead_makes_the_owner_take_another_client_id(devi
     assert b.store.facts.client_id != client
     assert "forges changes" in _alarms(b)[0]
     assert b.rows("SELECT count(*) FROM quarantine") == [(0,)]
+
+
+def test_a_claim_makes_what_its_victim_confirmed_of_a_forget_void(device: Make) -> None:
+    """It took the claim in place of the tombstone, and its clocks say that it has all. It has to confirm again."""
+    a, b = device("A"), device("B")
+    Peers(a.store).accept(b.id)
+    memory = a.add("to be forgotten")
+    agree([a, b])
+    b.apply(claim(*_next(a), _deleted(9)))
+    a.forget(memory)
+    b.take(a)
+    assert memory in b.texts()
+
+    def confirmed() -> tuple[str, ...]:
+        with a.store.reading() as db:
+            return receipts.confirmations(db, [memory]).confirmed
+
+    rows = {0: a.replica.digests(a.space())[0].seq}
+    a.replica.note_receipts(b.id, a.space(), rows, rows)
+    assert confirmed() == (b.id,)
+    a.take(b)  # and finds the claim
+    assert confirmed() == ()
+    b.take(a)
+    assert memory not in b.texts()
+    rows = {0: a.replica.digests(a.space())[0].seq}
+    a.replica.note_receipts(b.id, a.space(), rows, rows)
+    assert confirmed() == (b.id,)
 
 
 def test_a_claim_by_a_stock_client_is_answered_in_the_same_way(device: Make) -> None:
