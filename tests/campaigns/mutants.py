@@ -22,7 +22,7 @@ from memcrdt.model.registers import Registers, Writes
 from memcrdt.model.statements import Statement, unpack
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.node.trusted_peers import TrustedPeers
-from memcrdt.store import claims, clock, compaction, connections, high_water_mark, log, shared_log
+from memcrdt.store import claims, clock, compaction, connections, high_water_mark, log, scrubbing, shared_log
 from memcrdt.store.clock import ClockNote
 from memcrdt.store.documents import Documents
 from memcrdt.store.high_water_mark import HighWaterMarks
@@ -249,6 +249,16 @@ def _keep_all_marks_on_one_disk() -> AbstractContextManager[object]:
     return patch.object(high_water_mark, "_is_private", lambda folder: False)
 
 
+def _keep_no_mark_of_a_home() -> AbstractContextManager[object]:
+    """Keep no mark outside a home that tells of another incarnation in it."""
+    return patch.object(HighWaterMarks, "_of_home", property(lambda self: [self._home / high_water_mark.FILE]))
+
+
+def _be_clean_before_others_deleted() -> AbstractContextManager[object]:
+    """Take a shard for clean although registers of forgotten memories wait in it for other devices."""
+    return patch.object(scrubbing, "_is_swept", _yes)
+
+
 def _go_on_without_the_file() -> AbstractContextManager[object]:
     """Never look whether a path still leads to the file that is open."""
     return patch.object(FolderLocation, "check_there", _nothing)
@@ -315,6 +325,8 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "trust the clock": _trust_the_clock,
     "show a doubted clock": _show_doubted_clocks,
     "keep all marks on one disk": _keep_all_marks_on_one_disk,
+    "keep no mark of a home": _keep_no_mark_of_a_home,
+    "be clean before others deleted": _be_clean_before_others_deleted,
     "go on without the file": _go_on_without_the_file,
     "take any number of client ids": _take_any_number_of_clients,
     "take any shard": _take_any_shard,

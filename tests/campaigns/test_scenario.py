@@ -40,6 +40,8 @@ CAUGHT_BY = {  # the first seed that catches the mutant; other seeds are played 
     "trust the clock": 5,
     "show a doubted clock": 5,
     "keep all marks on one disk": 5,
+    "keep no mark of a home": 4813,
+    "be clean before others deleted": 4404,
     "go on without the file": 31,
     "take any number of client ids": 64,
     "take any shard": 25,
