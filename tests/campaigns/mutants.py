@@ -31,6 +31,7 @@ from memcrdt.store.location import FolderLocation
 from memcrdt.store.log import Append
 from memcrdt.store.membership import members, shares, statement_store
 from memcrdt.store.recovery import restore
+from memcrdt.store.shard_work import ShardWork
 from memcrdt.store.shared_log import SharedRow
 from memcrdt.store.spaces import LOCAL
 from memcrdt.store.sql import SqlConnection
@@ -256,7 +257,13 @@ def _keep_no_mark_of_a_home() -> AbstractContextManager[object]:
 
 def _be_clean_before_others_deleted() -> AbstractContextManager[object]:
     """Take a shard for clean although registers of forgotten memories wait in it for other devices."""
-    return patch.object(scrubbing, "_is_swept", _yes)
+    append = ShardWork.append
+
+    def appending(self: ShardWork, db: SqlConnection, at: int) -> int:
+        self.awaits_deletion = False
+        return append(self, db, at)
+
+    return _all(patch.object(ShardWork, "append", appending), patch.object(scrubbing, "_is_swept", _yes))
 
 
 def _go_on_without_the_file() -> AbstractContextManager[object]:
