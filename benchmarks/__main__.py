@@ -4,8 +4,8 @@
     python -m benchmarks floor   the same, against bare SQLite alone, as ratios within each round
     python -m benchmarks sync    two processes of each library, over loopback [--only pycrdt,y-websocket,automerge]
 
-Install what is measured with `pip install --group benchmarks` and `npm install --prefix benchmarks/npm`. What is missing is
-named below the table. Nothing leaves this machine.
+Install what is measured with `pip install --group benchmarks` and `npm install --prefix benchmarks/npm`. What is
+missing is named below the table. Nothing leaves this machine.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from memcrdt.store.log import head as log_head
 QUEUE: Final = 1_024  # changes waiting for one subscriber
 POLL_S: Final = 0.025  # one look costs 4 µs
 RETRY_S: Final = 0.5  # after a connection to a database was lost
-GIVE_UP_S: Final = 60.0  # without a connection, until the subscribers are told
+GIVE_UP_S: Final = 60.0  # until the subscribers are told that it is lost
 
 log = logging.getLogger("memcrdt.feed")
 
@@ -159,6 +159,7 @@ class Feed:
         self._subscriptions: list[Subscription] = []
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
+        self._lost_at: float | None = None  # on the monotonic clock: when looking for changes began to fail
         self._unsubscribe: Callable[[], None] | None = None
 
     def subscribe(self, filters: CheckedFilters) -> Subscription:
@@ -203,7 +204,7 @@ class Feed:
     def _run(self) -> None:
         try:
             while not self._is_followed_to_the_end():
-                pass
+                time.sleep(RETRY_S)
         except BaseException as exc:  # of any kind: the subscribers must not wait forever
             with self._lock:  # a later subscriber starts another thread
                 ended, self._subscriptions, self._thread = self._subscriptions, [], None
@@ -213,25 +214,17 @@ class Feed:
                 raise
 
     def _is_followed_to_the_end(self) -> bool:
-        """Look for changes until there are no subscriptions. Return False if a connection was lost, and is back."""
+        """Look for changes until there are no subscriptions. Return False if a connection was lost, to try again."""
         try:
             with self._store.reading() as db:
                 self._follow(db)
         except StoreError:
-            if not self._store.reconnects or not self._is_back():
+            now = time.monotonic()
+            self._lost_at = self._lost_at or now
+            if not self._store.reconnects or now > self._lost_at + GIVE_UP_S or not self._current():
                 raise
             return False
         return True
-
-    def _is_back(self) -> bool:
-        """Wait until the store can be read again. Return False if that takes too long, or nobody waits any more."""
-        ends = time.monotonic() + GIVE_UP_S
-        while self._current() and time.monotonic() < ends:
-            with suppress(StoreError), self._store.reading() as db:
-                self._store.data_version(db)
-                return True
-            time.sleep(RETRY_S)
-        return False
 
     def _follow(self, db: Any) -> None:
         more, seen = True, None
@@ -246,6 +239,7 @@ class Feed:
                 seen = version
                 # A list, because any() over a generator would stop at the first one.
                 more = True in [subscription._fill(db, self._change) for subscription in subscriptions]
+            self._lost_at = None
 
     def _current(self) -> list[Subscription]:
         with self._lock:

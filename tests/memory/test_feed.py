@@ -13,6 +13,7 @@ import pytest
 
 import memcrdt
 from memcrdt.errors import InputError, StoreError
+from memcrdt.memory import feed as memory_feed
 from memcrdt.memory.feed import QUEUE, Subscription
 from memcrdt.memory.memory import Memory
 from memcrdt.model import limits
@@ -309,6 +310,27 @@ def test_an_error_ends_a_feed_and_a_later_subscriber_hears_changes(
         change = feed.get(timeout_s=30)
         assert change is not None
         assert change.id == added
+
+
+def test_a_feed_waits_for_a_connection_for_a_while(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where connections can come back. When one does not, the subscribers are told why."""
+    monkeypatch.setattr(type(memory.store), "reconnects", True)
+    monkeypatch.setattr(memory_feed, "RETRY_S", 0.01)
+    with memory.changes() as feed:
+        with monkeypatch.context() as patched:
+            failed = threading.Event()
+            patched.setattr(
+                type(memory.store), "data_version", lambda *_: failed.set() or _raise(StoreError("cut off"))
+            )
+            assert failed.wait(WAIT_S)
+        added = memory.add("the connection is back")
+        change = feed.get(timeout_s=30)
+        assert change is not None
+        assert change.id == added
+        monkeypatch.setattr(memory_feed, "GIVE_UP_S", 0.05)
+        monkeypatch.setattr(type(memory.store), "data_version", lambda *_: _raise(StoreError("cut off")))
+        with pytest.raises(StoreError, match="cut off"):
+            feed.get(timeout_s=30)
 
 
 def _raise(error: Exception) -> None:
