@@ -1,6 +1,6 @@
 """Measure the REST interface on the loopback interface, beside the same calls in Python.
 
-    python benchmarks/rest.py [--memories 10000] [--clients 200]
+    python benchmarks/rest.py [--memories 10000] [--clients 200] [--polite]
 
 The server is `memcrdt serve --http` as a process of its own; one client asks over one connection that stays open.
 Reading and searching are measured in turn with the same calls in Python in this process, so that a busy machine slows
@@ -17,6 +17,8 @@ import argparse
 import asyncio
 import http.client
 import json
+import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
@@ -91,7 +93,7 @@ def compare(name: str, calls: Sequence[tuple[Callable[[], object], Callable[[], 
 
 
 class Streams:
-    """Clients that follow the changes, in an event loop of their own."""
+    """Clients that follow the changes, in an event loop of their own, and perhaps one that reads without a pause."""
 
     def __init__(self, url: str, token: str, count: int) -> None:
         self._url, self._token, self._count = urlsplit(url), token, count
@@ -138,26 +140,93 @@ class Streams:
             writer.close()
 
 
-def measure_streams(memory: memcrdt.Memory, streams: Streams, count: int) -> None:
+class StreamProcess:
+    """Streams in a process of its own, whose clock is that of all processes."""
+
+    def __init__(self, url: str, token: str, count: int, *, is_polite: bool) -> None:
+        processes = multiprocessing.get_context("spawn")
+        self._here, there = processes.Pipe()
+        self._process = processes.Process(target=_follow_in_process, args=(there, url, token, count, is_polite))
+        self._process.start()
+
+    def open(self, read: str = "") -> None:
+        """Connect all clients, and begin to read a path without a pause if one is given."""
+        self._ask("open", read)
+
+    def close(self) -> None:
+        """Disconnect all clients."""
+        self._ask("close")
+
+    def clear(self) -> None:
+        """Forget what has arrived."""
+        self._ask("clear")
+
+    def wait(self, changes: int) -> tuple[float, float]:
+        """Wait until each client has so many changes, and return when the first and the last one came."""
+        first, last = self._ask("wait", changes)
+        return first, last
+
+    def end(self) -> None:
+        """End the process."""
+        self._here.send(None)
+        self._process.join()
+
+    def _ask(self, *asked: object) -> Any:
+        self._here.send(asked)
+        return self._here.recv()
+
+
+def _follow_in_process(asked: Any, url: str, token: str, count: int, is_polite: bool) -> None:
+    """Do what the other side of a pipe asks for. Polite clients leave the processors to the server."""
+    if is_polite and hasattr(os, "nice"):
+        os.nice(19)
+    streams, stop = Streams(url, token, count), threading.Event()
+
+    def read_on(path: str) -> None:
+        reader = Client(url, token)
+        while not stop.is_set():
+            reader.get(path)
+
+    while (given := asked.recv()) is not None:
+        answer = None
+        if given[0] == "open":
+            stop.clear()
+            streams.open()
+            if given[1]:
+                threading.Thread(target=read_on, args=given[1:], daemon=True).start()
+        elif given[0] == "close":
+            stop.set()
+            streams.close()
+        elif given[0] == "clear":
+            streams.arrived.clear()
+        else:
+            last = streams.wait(given[1])
+            answer = min(streams.arrived), last
+        asked.send(answer)
+
+
+def measure_streams(memory: memcrdt.Memory, streams: StreamProcess, count: int) -> None:
     """Print how long a change takes to the first and to the last client."""
-    first, last = [], []
+    firsts, lasts = [], []
     for number in range(20):
-        streams.arrived.clear()
+        streams.clear()
         started = time.perf_counter()
         memory.add(f"a change for everybody, number {number}")
-        last.append(streams.wait(1) - started)
-        first.append(min(streams.arrived) - started)
-    print(f"a change of another process: first of {count} clients {p50_p95(first)}, last {p50_p95(last)}")
+        first, last = streams.wait(1)
+        firsts.append(first - started)
+        lasts.append(last - started)
+    print(f"a change of another process: first of {count} clients {p50_p95(firsts)}, last {p50_p95(lasts)}")
 
 
-def measure_sync(memory: memcrdt.Memory, other: memcrdt.Memory, load: Callable[[bool], None], streams: Streams) -> None:
+def measure_sync(memory: memcrdt.Memory, other: memcrdt.Memory, streams: StreamProcess, read: str) -> None:
     """Print how long 200 new memories take to another node, in turn without and with clients, and to all clients."""
     times: dict[bool, list[float]] = {False: [], True: []}
     followed = []
     for number in range(ROUNDS):
         for loaded in (False, True):
-            load(loaded)
-            streams.arrived.clear()
+            if loaded:
+                streams.open(read)
+            streams.clear()
             before = other.count()
             texts = [f"round {number} {loaded} {text}" for text in sentences(NEW)]
             started = time.perf_counter()
@@ -167,8 +236,8 @@ def measure_sync(memory: memcrdt.Memory, other: memcrdt.Memory, load: Callable[[
                 time.sleep(0.005)
             times[loaded].append(time.perf_counter() - started)
             if loaded:
-                followed.append(streams.wait(NEW) - started)
-            load(False)
+                followed.append(streams.wait(NEW)[1] - started)
+                streams.close()
     quiet, busy = (statistics.median(times[loaded]) for loaded in (False, True))
     told = f"{quiet:.2f} s without clients, {busy:.2f} s with them"
     print(
@@ -181,6 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--memories", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--polite", action="store_true", help="let the clients leave the processors to the server")
     given = parser.parse_args()
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
@@ -195,11 +265,18 @@ def main() -> None:
                 with serving(far):
                     while other.count() < len(ids):
                         time.sleep(0.05)
-                    _measure(memory, other, given.clients, url=url, token=token, ids=ids)
+                    _measure(memory, other, given.clients, url=url, token=token, ids=ids, is_polite=given.polite)
 
 
 def _measure(
-    memory: memcrdt.Memory, other: memcrdt.Memory, clients: int, *, url: str, token: str, ids: list[str]
+    memory: memcrdt.Memory,
+    other: memcrdt.Memory,
+    clients: int,
+    *,
+    url: str,
+    token: str,
+    ids: list[str],
+    is_polite: bool,
 ) -> None:
     client = Client(url, token)
     step = max(1, len(ids) // RUNS)
@@ -208,26 +285,14 @@ def _measure(
     asked = list(questions(RUNS))
     found = [(partial(memory.search, q, fold=True), partial(client.get, f"/v1/search?q={quote(q)}")) for q in asked]
     compare("GET /v1/search", found)
-    streams, stop = Streams(url, token, clients), threading.Event()
-    streams.open()
-    measure_streams(memory, streams, clients)
-    streams.close()
-
-    def load(wanted: bool) -> None:
-        if not wanted:
-            stop.set()
-            streams.close()
-            return
-        stop.clear()
+    streams = StreamProcess(url, token, clients, is_polite=is_polite)
+    try:
         streams.open()
-        threading.Thread(target=read_on, args=(stop,), daemon=True).start()
-
-    def read_on(ended: threading.Event) -> None:
-        reader = Client(url, token)
-        while not ended.is_set():
-            reader.get(f"/v1/memories/{ids[0]}")
-
-    measure_sync(memory, other, load, streams)
+        measure_streams(memory, streams, clients)
+        streams.close()
+        measure_sync(memory, other, streams, f"/v1/memories/{ids[0]}")
+    finally:
+        streams.end()
 
 
 if __name__ == "__main__":
