@@ -112,7 +112,10 @@ def _confirm_too_early() -> AbstractContextManager[object]:
 
 
 def _compact_stale_documents() -> AbstractContextManager[object]:
-    """Fold the log into a snapshot of a document that lacks commits of other processes."""
+    """Fold the log into a snapshot of a document that lacks commits of other processes.
+
+    And do not load it again: scrubbing would notice that rows are missing, and undo the fold.
+    """
     fold = compaction.fold
 
     def folding(db: apsw.Connection, documents: Documents, number: int) -> None:
@@ -122,7 +125,7 @@ def _compact_stale_documents() -> AbstractContextManager[object]:
         else:
             log.fold(db, log.shard_row(db, number), stale.live.snapshot())
 
-    return patch.object(compaction, "fold", folding)
+    return _all(patch.object(compaction, "fold", folding), patch.object(scrubbing, "_is_swept", _yes))
 
 
 def _sync_no_commit() -> AbstractContextManager[object]:
