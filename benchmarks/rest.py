@@ -93,7 +93,7 @@ def compare(name: str, calls: Sequence[tuple[Callable[[], object], Callable[[], 
 
 
 class Streams:
-    """Clients that follow the changes, in an event loop of their own, and perhaps one that reads without a pause."""
+    """Clients that follow the changes, in an event loop of their own."""
 
     def __init__(self, url: str, token: str, count: int) -> None:
         self._url, self._token, self._count = urlsplit(url), token, count
@@ -141,7 +141,7 @@ class Streams:
 
 
 class StreamProcess:
-    """Streams in a process of its own, whose clock is that of all processes."""
+    """Streams, and perhaps a client that reads without a pause, in a process of its own. All processes have one clock."""
 
     def __init__(self, url: str, token: str, count: int, *, is_polite: bool) -> None:
         processes = multiprocessing.get_context("spawn")

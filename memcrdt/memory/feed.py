@@ -208,6 +208,7 @@ class Feed:
         except BaseException as exc:  # of any kind: the subscribers must not wait forever
             with self._lock:  # a later subscriber starts another thread
                 ended, self._subscriptions, self._thread = self._subscriptions, [], None
+            self._lost_at = None  # that thread waits for a connection as long as this one did
             for subscription in ended:
                 subscription._finish(exc if isinstance(exc, MemcrdtError) else StoreError(f"the feed ended: {exc!r}"))
             if not isinstance(exc, MemcrdtError):

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from memcrdt.errors import MemcrdtError
-from memcrdt.model.registers import forgotten_key
+from memcrdt.model import edits
 from memcrdt.store import compaction, log, quarantine
 from memcrdt.store.database import Database
 from memcrdt.store.documents import Documents
@@ -71,7 +71,7 @@ def _is_swept(db: SqlConnection, documents: Documents, shard: int) -> bool:
     live = documents.current(db, log.shard_row(db, shard)).live
     forgotten = [str(row[0]) for row in db.execute(_FORGOTTEN, (shard,))]
     with live.reading():
-        return all(live.registers(each).keys() <= {forgotten_key(each)} for each in forgotten)
+        return not any(edits.swept(each, live.registers(each)) for each in forgotten)
 
 
 def _erase(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]) -> bool:

@@ -333,7 +333,7 @@ class Transaction:
             has_tombstone = registers.forgotten_key(memory_id) in found
             tombstones += has_tombstone or not work.row.is_closed
             if self._is_read_only(space):
-                work.awaits_deletion |= len(found) > has_tombstone
+                work.awaits_deletion |= bool(edits.swept(memory_id, found))
                 continue
             if has_tombstone or work.row.is_closed:
                 work.pending[memory_id].update(edits.swept(memory_id, found))

@@ -119,27 +119,33 @@ def test_who_may_only_read_keeps_no_text_by_itself(device: Make, client_ids: tup
     assert reader.rows("SELECT text FROM revisions WHERE head = 1 ORDER BY text") == [("of A",), ("of B",)]
 
 
-def test_who_may_only_read_erases_what_others_delete(device: Make) -> None:
-    """The tombstone may be in another shard and come later. Then this shard is no home of the memory any more."""
+def _read_by_another(device: Make) -> tuple[BareDevice, BareDevice, str]:
+    """Return a device, one that may only read and has its memory, and the memory."""
     writer, reader = device("A"), device("B")
     memory = writer.add("a word that must go: zq7q")
     with reader.store.writing() as db:
         db.execute("UPDATE spaces SET read_only = 1")
     reader.take(writer)
-    reader.apply(writer.stock_update({birth_key(memory): DELETED}), origin=writer.id)
-    reader.store.scrub()
-    assert reader.rows("SELECT 1 FROM shards WHERE to_scrub > 0") == []
+    return writer, reader, memory
+
+
+def _assert_erased(reader: BareDevice) -> None:
     reader.close()
     assert b"zq7q" not in b"".join(path.read_bytes() for path in reader.home.glob("memories.db*"))
 
 
+def test_who_may_only_read_erases_what_others_delete(device: Make) -> None:
+    """The tombstone may be in another shard and come later. Then this shard is no home of the memory any more."""
+    writer, reader, memory = _read_by_another(device)
+    reader.apply(writer.stock_update({birth_key(memory): DELETED}), origin=writer.id)
+    reader.store.scrub()
+    assert reader.rows("SELECT 1 FROM shards WHERE to_scrub > 0") == []
+    _assert_erased(reader)
+
+
 def test_who_may_only_read_says_that_it_is_clean_once_others_have_deleted_all(device: Make) -> None:
     """A memory has registers in two shards, and the deletion in one of them comes later than the tombstone."""
-    writer, reader = device("A"), device("B")
-    memory = writer.add("a word that must go: zq7q")
-    with reader.store.writing() as db:
-        db.execute("UPDATE spaces SET read_only = 1")
-    reader.take(writer)
+    writer, reader, memory = _read_by_another(device)
     tombstone = edits.forgotten(Tombstone(memory, writer.clock, None, writer.id), {})
     reader.apply(Shard(78).write(tombstone).updates[0], shard=1, origin=writer.id)
     assert (reader.texts(), reader.graves()) == ({}, {memory})
@@ -148,8 +154,7 @@ def test_who_may_only_read_says_that_it_is_clean_once_others_have_deleted_all(de
     reader.apply(writer.stock_update({birth_key(memory): DELETED}), origin=writer.id)
     reader.store.scrub()
     assert reader.replica.is_scrubbed(reader.space())
-    reader.close()
-    assert b"zq7q" not in b"".join(path.read_bytes() for path in reader.home.glob("memories.db*"))
+    _assert_erased(reader)
 
 
 @pytest.mark.parametrize("client_ids", CLIENT_IDS, ids=str)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from memcrdt.model.filters import CheckedFilters
 from memcrdt.model.values import Vector
@@ -19,7 +19,7 @@ from memcrdt.search.query.candidates import COSINE_WEIGHT, START_CHARS, Cosines,
 from memcrdt.search.query.dates import find_time_mention
 from memcrdt.search.query.lexical import WordMatches
 from memcrdt.search.query.terms import QueryTerms
-from memcrdt.search.query.vectors import QueryVector
+from memcrdt.search.query.vectors import AwaitedVector, QueryVector
 from memcrdt.search.words import word_set
 from memcrdt.store.sql import SqlConnection
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOGIT_WEIGHT: Final = 0.1  # of the reranker's logit in the sum: see docs/benchmarks/reranking.md
-SecondVector: TypeAlias = "Callable[[], QueryVector | None]"  # as vectors.of_text_second() returns it
 _ABOVE: Final = 0.00001
 VARIETY: Final = 90  # memories after the limit that `fold` and `diversity` may bring forward
 
@@ -98,7 +97,7 @@ class _Search:
 
 
 def _query_vectors(
-    db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions, begun: SecondVector | None
+    db: SqlConnection, index: SearchIndex, query: str, options: SearchOptions, begun: AwaitedVector | None
 ) -> tuple[QueryVector | None, QueryVector | None]:
     """Return the vectors of the query for the current and the second model."""
     if options.embeds_query:
@@ -122,7 +121,7 @@ def search(
     filters: CheckedFilters,
     options: SearchOptions,
     *,
-    second: SecondVector | None = None,
+    second: AwaitedVector | None = None,
 ) -> list[ScoredMemory]:
     """Return the best memories for a query, best first; equally good ones by ID.
 

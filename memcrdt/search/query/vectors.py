@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import EmbedderError
 from memcrdt.model.values import Vector
@@ -53,6 +53,9 @@ class QueryVector:
     unrelated: float
 
 
+AwaitedVector: TypeAlias = "Callable[[], QueryVector | None]"  # waits for the vector of a query, and returns it
+
+
 def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | None:
     """Embed the query with the model that is searched.
 
@@ -65,7 +68,7 @@ def of_text(db: SqlConnection, index: SearchIndex, query: str) -> QueryVector | 
     return _begun(db, index, models.current, query, in_thread=False)() if index.embedders.own else None
 
 
-def of_text_second(db: SqlConnection, index: SearchIndex, query: str) -> Callable[[], QueryVector | None]:
+def of_text_second(db: SqlConnection, index: SearchIndex, query: str) -> AwaitedVector:
     """Begin to embed the query with the second model in a thread, while the caller reads the index.
 
     Returns:
@@ -88,7 +91,7 @@ def _nothing() -> None:
 
 def _begun(
     db: SqlConnection, index: SearchIndex, model: IndexedModel | None, query: str, *, in_thread: bool
-) -> Callable[[], QueryVector | None]:
+) -> AwaitedVector:
     """Begin to embed the query, in a thread or when the returned function is called, which returns the vector."""
     embedder = index.embedder(db, model) if model else None
     if model is None or embedder is None:
