@@ -141,7 +141,7 @@ class Streams:
 
 
 class StreamProcess:
-    """Streams, and perhaps a client that reads without a pause, in a process of its own. All processes have one clock."""
+    """Streams, and perhaps a client that reads without a pause, in a process of its own. It has our clock."""
 
     def __init__(self, url: str, token: str, count: int, *, is_polite: bool) -> None:
         processes = multiprocessing.get_context("spawn")
