@@ -1,8 +1,9 @@
-"""Measure memcrdt beside other stores, beside the least that a store on SQLite can cost, and beside other ways to sync.
+"""Measure memcrdt beside other stores, beside bare SQLite, and beside other ways to sync; and how its costs grow.
 
     python -m benchmarks compare [--memories 10000] [--calls 200] [--rounds 3] [--only chroma,lancedb] [--out FOLDER]
     python -m benchmarks floor   the same, against bare SQLite alone, as ratios within each round
     python -m benchmarks sync    two processes of each library, over loopback [--only pycrdt,y-websocket,automerge]
+    python -m benchmarks scale   memcrdt alone, with more and more memories and devices [--sizes 1000] [--devices 2]
 
 Install what is measured with `pip install --group benchmarks` and `npm install --prefix benchmarks/npm`. What is
 missing is named below the table. Nothing leaves this machine.
@@ -14,19 +15,22 @@ import argparse
 import os
 import statistics
 import sys
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from compare import MEASURES, Plan, embedder_ms, measure
+from curves import growth_plot
 from figures import machine
 from replicas import SYNC_SYSTEMS
 from report import Figures, Report
+from scale import BY_DEVICES, BY_MEMORIES, DEVICES, SIZES, by_devices, by_memories
 from stores import SYSTEMS
 from sync_compare import SYNC_MEASURES, measure_sync
 
-MOST_MEMORIES, MOST_CALLS, MOST_ROUNDS, MOST_S = 1_000_000, 10_000, 50, 3_600
+MOST_MEMORIES, MOST_CALLS, MOST_ROUNDS, MOST_S, MOST_DEVICES = 1_000_000, 10_000, 50, 3_600, 100
 RATIOS = {  # of memcrdt to bare SQLite, with the aim
     "bulk_per_s": "at least 1",
     "add_p50_ms": "at most 1.6",
@@ -40,10 +44,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=("compare", "floor", "sync"))
+    parser.add_argument("command", choices=("compare", "floor", "scale", "sync"))
     parser.add_argument("--memories", type=_count(MOST_MEMORIES), default=10_000)
     parser.add_argument("--calls", type=_count(MOST_CALLS), default=200, help="single adds, and searches, a round")
     parser.add_argument("--rounds", type=_count(MOST_ROUNDS), default=3)
+    parser.add_argument("--sizes", type=_counts(MOST_MEMORIES), default=SIZES, help="memories, for scale")
+    parser.add_argument("--devices", type=_counts(MOST_DEVICES), default=DEVICES, help="from 2 on, for scale")
+    parser.add_argument("--idle", type=_count(MOST_S), default=20, help="seconds to watch an idle process, for scale")
     parser.add_argument("--timeout", type=_count(MOST_S), default=300, help="seconds for one phase of one store")
     parser.add_argument(
         "--only",
@@ -56,7 +63,9 @@ def main() -> int:
     names = ["bare"] if asked.command == "floor" else [name for name in asked.only.split(",") if name] or known
     if unknown := set(names) - set(known):
         parser.error(f"there is no {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
-    plan = Plan(asked.memories, asked.calls, asked.rounds, asked.timeout)
+    plan = Plan(asked.memories, asked.calls, asked.rounds, asked.timeout, asked.idle)
+    if asked.command == "scale":
+        return scale(asked.sizes, asked.devices, plan, asked.out)
     names = list(dict.fromkeys(["memcrdt", *names]))
     report = syncs(names, plan) if asked.command == "sync" else stores(asked.command, names, plan)
     print(report.table())
@@ -104,6 +113,30 @@ def syncs(names: list[str], plan: Plan) -> Report:
     )
 
 
+def scale(sizes: Sequence[int], devices: Sequence[int], plan: Plan, out: Path | None) -> int:
+    """Measure growth with memories and with devices, print both tables, and return the exit code."""
+    whole = True
+    for what, numbers, measures, measured in (
+        ("memories", sizes, BY_MEMORIES, by_memories),
+        ("devices", devices, BY_DEVICES, by_devices),
+    ):
+        load = _load()
+        found, absent = measured(numbers, plan)
+        of_all = f"; each device has {plan.memories:,} memories" if what == "devices" else ""
+        report = Report(
+            f"Growth with {what}: {plan.calls} single calls, {plan.rounds} rounds{of_all}",
+            f"{datetime.now(UTC):%Y-%m-%d}, {machine()}; load {load} before and {_load()} after.",
+            measures,
+            {f"{number:,} {what}": figures for number, figures in found.items()},
+            {f"{number:,} {what}": reason for number, reason in absent.items()},
+        )
+        print(report.table())
+        whole = whole and not absent
+        if out:
+            report.write(out, f"scale-{what}", growth_plot(measures, found, what))
+    return 0 if whole else 1
+
+
 def _notes(names: list[str], found: dict[str, Figures], plan: Plan) -> list[str]:
     """Return what a reader must know of the figures."""
     kinds = "; ".join(f"{SYSTEMS[name].title}: {SYSTEMS[name].kind} ({SYSTEMS[name].versions()})" for name in found)
@@ -139,6 +172,16 @@ def _count(most: int) -> type[int]:
         return number
 
     return count  # type: ignore[return-value]
+
+
+def _counts(most: int) -> Callable[[str], list[int]]:
+    """Return a type of argument: whole numbers from 1 to `most`, with commas, in rising order."""
+    one = _count(most)
+
+    def counts(text: str) -> list[int]:
+        return sorted({one(number) for number in text.split(",")})
+
+    return counts
 
 
 def _load() -> str:

@@ -44,12 +44,14 @@ class Plan:
         calls: The number of single adds, and of searches, in each round.
         rounds: How often everything is measured, each time with new files.
         timeout_s: How long one phase of one store may take.
+        idle_s: How long a process with nothing to do is watched.
     """
 
     memories: int
     calls: int
     rounds: int
     timeout_s: float
+    idle_s: float = 20.0
 
 
 class PhaseError(Exception):
@@ -110,11 +112,10 @@ def embedder_ms(plan: Plan) -> float:
 def _round(name: str, plan: Plan, *, traced: bool) -> dict[str, float]:
     folder = Path(tempfile.mkdtemp(prefix=f"bench-{name}-"))
     try:
-        found = {**_run("bulk", name, folder, plan)}
+        found = run_phase("bulk", name, folder, plan)
         found["file_mb"] = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
-        found |= _run("search", name, folder, plan)
-        found["cold_ms"] = _cold(name, folder, plan)
-        found |= _run("add", name, folder, plan)
+        for phase in ("search", "cold", "add"):
+            found |= run_phase(phase, name, folder, plan)
         if traced and shutil.which("strace"):
             found["syncs_per_add"] = _syncs(name, folder, plan)
         return found
@@ -127,7 +128,10 @@ def _command(phase: str, name: str, folder: Path, plan: Plan, calls: int | None 
     return [sys.executable, str(PHASE), phase, name, str(folder), *sizes]
 
 
-def _run(phase: str, name: str, folder: Path, plan: Plan) -> dict[str, float]:
+def run_phase(phase: str, name: str, folder: Path, plan: Plan) -> dict[str, float]:
+    """Run a phase of a system, by its key in SYSTEMS, in a fresh process, and return its figures."""
+    if phase == "cold":
+        return {"cold_ms": _cold(name, folder, plan)}
     output, _ = finish(_command(phase, name, folder, plan), f"{phase} of {SYSTEMS[name].title}", plan.timeout_s)
     found: dict[str, float] = json.loads(output.splitlines()[-1])
     return found

@@ -2,8 +2,8 @@
 
     python benchmarks/replica.py memcrdt|pycrdt-websocket FOLDER
 
-`python -m benchmarks sync` starts two of these, one that holds the memories and one that gets them. npm/replica.mjs
-answers the same commands for libraries of JavaScript.
+`python -m benchmarks sync` starts two of these, one that holds the memories and one that gets them, and `scale` more.
+npm/replica.mjs answers the commands of `sync` for libraries of JavaScript.
 """
 
 from __future__ import annotations
@@ -234,6 +234,8 @@ async def answer(replica: Replica, asked: dict[str, Any], arrivals: Arrivals) ->
         await replica.connect(asked["port"], asked["device"])
     elif do == "until":
         at = await _until(replica, asked["count"])
+    elif do == "count":
+        return {"count": await replica.count()}
     elif do == "watch":
         replica.watch(arrivals.note)
     elif do == "seen":

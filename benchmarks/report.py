@@ -72,8 +72,8 @@ class Report:
         absent = [f"Not measured: {name} ({reason})." for name, reason in self.absent.items()]
         return "\n".join([f"## {self.title}", "", self.machine, "", *lines, "", *absent, *self.notes])
 
-    def write(self, folder: Path, name: str) -> None:
-        """Write NAME.md, NAME.json and NAME.svg."""
+    def write(self, folder: Path, name: str, plot: str = "") -> None:
+        """Write NAME.md, NAME.json and NAME.svg: the plot, or else the bars of this report."""
         folder.mkdir(parents=True, exist_ok=True)
         content = {
             "title": self.title,
@@ -83,7 +83,7 @@ class Report:
             "absent": self.absent,
             "notes": list(self.notes),
         }
-        texts = {"md": self.table(), "json": json.dumps(content, indent=1), "svg": self.plot()}
+        texts = {"md": self.table(), "json": json.dumps(content, indent=1), "svg": plot or self.plot()}
         for ending, text in texts.items():
             (folder / f"{name}.{ending}").write_text(text + "\n", encoding="utf-8")
 

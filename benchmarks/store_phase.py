@@ -1,15 +1,17 @@
 """Run one phase of a comparison of stores, in a process of its own, and print its figures as a line of JSON.
 
-    python benchmarks/store_phase.py bulk|add|cold|search SYSTEM FOLDER --memories N --calls N
+    python benchmarks/store_phase.py bulk|open|add|cold|search SYSTEM FOLDER --memories N --calls N
 
-`python -m benchmarks compare` starts these processes.
+`python -m benchmarks compare` and `scale` start these processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from corpus import questions, sentences
 from stores import BATCH, LIMIT, SYSTEMS, embedder
 
+OPENINGS = 5
 TOLERANCE = 1e-5  # of a cosine: vectors this near to the tenth are as good
 
 
@@ -32,6 +35,18 @@ def bulk(system: str, folder: Path, memories: int, calls: int) -> dict[str, floa
         for start in range(0, memories, BATCH):
             store.add(texts[start : start + BATCH])
         return {"bulk_per_s": memories / (time.perf_counter() - begun)}
+
+
+def opening(system: str, folder: Path, memories: int, calls: int) -> dict[str, float]:
+    """Open a filled store, in a process that has opened another one and so has loaded the library."""
+    with tempfile.TemporaryDirectory() as empty, SYSTEMS[system].opened(Path(empty)):
+        pass
+    taken = []
+    for _ in range(OPENINGS):
+        begun = time.perf_counter()
+        with SYSTEMS[system].opened(folder):
+            taken.append(time.perf_counter() - begun)
+    return {"open_ms": statistics.median(taken) * 1e3}
 
 
 def add(system: str, folder: Path, memories: int, calls: int) -> dict[str, float]:
@@ -102,7 +117,7 @@ def _peak_bytes() -> dict[str, float]:
     return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6}
 
 
-PHASES = {"bulk": bulk, "add": add, "cold": cold, "search": search}
+PHASES = {"bulk": bulk, "open": opening, "add": add, "cold": cold, "search": search}
 
 
 def main() -> None:

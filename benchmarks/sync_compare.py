@@ -48,7 +48,7 @@ class Participant:
 
     def __init__(self, title: str, process: asyncio.subprocess.Process, plan: Plan) -> None:
         self._title, self._process, self._plan = title, process, plan
-        self.device = ""
+        self.device, self.pid = "", process.pid
 
     async def told(self) -> dict[str, Any]:
         """Return its next answer."""
@@ -71,14 +71,14 @@ class Participant:
 
 
 @asynccontextmanager
-async def _participant(system: System, folder: Path, plan: Plan) -> AsyncIterator[Participant]:
+async def participant(system: System, folder: Path, plan: Plan) -> AsyncIterator[Participant]:
     pipes: dict[str, Any] = {"stdin": asyncio.subprocess.PIPE, "stdout": asyncio.subprocess.PIPE}
     environment = {**os.environ, "MEMCRDT_STATE": str(folder / "state")}
     process = await asyncio.create_subprocess_exec(*system.command(folder), **pipes, limit=LINE_BYTES, env=environment)
     try:
-        participant = Participant(system.title, process, plan)
-        participant.device = (await participant.told())["device"]
-        yield participant
+        made = Participant(system.title, process, plan)
+        made.device = (await made.told())["device"]
+        yield made
     finally:
         if process.returncode is None:
             process.kill()
@@ -98,21 +98,21 @@ def _measured(system: System, plan: Plan) -> dict[str, float]:
 
 
 async def _round(system: System, folder: Path, plan: Plan) -> dict[str, float]:
-    async with SocketMeter() as meter, _participant(system, folder / "holder", plan) as holder:
+    async with SocketMeter() as meter, participant(system, folder / "holder", plan) as holder:
         document = (await holder.do("hold", file=str(folder / "texts"))).get("document")
-        async with _participant(system, folder / "first", plan) as replica:
-            pair = _Pair(holder, replica, meter, document)
+        async with participant(system, folder / "first", plan) as replica:
+            pair = Pair(holder, replica, meter, document)
             found = await pair.first_sync(plan.memories)
             found |= await pair.adds(list(sentences(plan.calls, seed=9)))
             found["reconnect_bytes"] = await pair.reconnect()
             found |= await pair.delete(plan.memories + plan.calls, plan.memories - plan.memories // 2)
             found["deleted_reconnect_bytes"] = await pair.reconnect()
-        async with _participant(system, folder / "second", plan) as replica:
-            new = await _Pair(holder, replica, meter, document).first_sync(plan.memories // 2 + plan.calls)
+        async with participant(system, folder / "second", plan) as replica:
+            new = await Pair(holder, replica, meter, document).first_sync(plan.memories // 2 + plan.calls)
         return {**found, "new_s": new["first_s"], "new_mb": new["first_mb"]}
 
 
-class _Pair:
+class Pair:
     """A process that holds the texts, one that gets them, and the bytes between."""
 
     def __init__(self, holder: Participant, replica: Participant, meter: SocketMeter, document: object) -> None:

@@ -56,7 +56,10 @@ def test_a_change_of_fields_that_are_not_indexed_keeps_the_index(shelf: Any) -> 
 
 def _add_and_remove(shelf: Any, text: str) -> None:
     """Add three memories with a long text, and remove them in one commit."""
-    memories = [shelf.add(f"{text} and {n}") for n in range(3)]
+    _remove_together(shelf, [shelf.add(f"{text} and {n}") for n in range(3)])
+
+
+def _remove_together(shelf: Any, memories: list[int]) -> None:
     removed = [shelf.rows[memory] for memory in memories]
     with shelf.db:
         shelf.db.executemany("DELETE FROM memories WHERE memory = ?", ((memory,) for memory in memories))
@@ -102,3 +105,31 @@ def test_erasing_ends_beside_another_committer(shelf: Any) -> None:
 def _erase(shelf: Any) -> bool:
     with shelf.db:
         return bool(shelf.index.erase_removed(shelf.db))
+
+
+def _erases_at_once(shelf: Any) -> bool:
+    return bool(shelf.db.execute("SELECT v FROM fulltext_config WHERE k = 'secure-delete'").get)
+
+
+def test_many_removed_in_several_commits_are_merged_out_together(shelf: Any) -> None:
+    """The first commits erase at once. When that has cost as much as a merge, the rest waits for one."""
+    for number in range(3_000):
+        shelf.add(f"something that stays {number}")
+    gone = [shelf.add(f"xylophone{number} quarrels") for number in range(60)]
+    for start in range(0, 60, 20):
+        _remove_together(shelf, gone[start : start + 20])
+    assert not _erases_at_once(shelf)
+    while _erase(shelf):
+        pass
+    assert _erases_at_once(shelf)
+    shelf.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert b"xylophon" not in shelf.path.read_bytes()
+    assert shelf.db.execute("SELECT count(*) FROM fulltext('quarrel')").get == 0
+
+
+def test_changes_one_at_a_time_never_wait_for_a_merge(shelf: Any) -> None:
+    """However many they are: nothing may merge soon, and a later single forget would wait for it."""
+    memory = shelf.add("xylophone0")
+    for number in range(1, 40):
+        shelf.change(memory, f"xylophone{number}")
+    assert _erases_at_once(shelf)
