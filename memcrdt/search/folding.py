@@ -22,8 +22,8 @@ import unicodedata
 from typing import Final
 
 # Of the rules of search/words.py, and of which memories are searched: a store with full text of another version indexes
-# it again.
-VERSION: Final = 4
+# it again. 5: full text that an earlier version may have damaged (index/full_text.py).
+VERSION: Final = 5
 
 _DROPPED: Final = "\u0301"  # an accent: the tokenizer drops it within a word
 _LETTERS: Final = {"ı": "i", "ŀ": "l", "ŉ": "n", "ð": "d", "Ð": "d", "ς": "σ", "ى": "ي", "ٱ": "ا"}

@@ -31,8 +31,11 @@ _ERASE = "INSERT INTO fulltext(fulltext, rank) VALUES('secure-delete', ?)"
 _ERASES_AT_ONCE = "SELECT v FROM fulltext_config WHERE k = 'secure-delete'"
 _ERASED_AT_ONCE = 128  # passages in one commit: 0.08 s
 _MERGED_FOR_ONE = 300  # passages of the whole index that are merged in the time in which one is erased
-_FEW = 8  # passages in one commit that never make merges due: edits and single forgets
+_FEW = 32  # passages in one commit that never make merges due: edits and single forgets
 _PASSAGES = "SELECT passages FROM indexed"
+# Writes what has been removed before anything is added. Otherwise FTS5 keeps one entry for a passage that is removed and
+# added again, and secure-delete misreads such an entry later and damages the index (SQLite 3.54, with detail = none).
+_WRITE_REMOVED = "SAVEPOINT removed; RELEASE removed"
 _MERGE = "INSERT INTO fulltext(fulltext, rank) VALUES('merge', ?)"  # a negative number of pages merges everything
 _MERGED_PAGES = 100  # in the first transaction: about 0.02 s
 _MERGE_CHANGES = 2  # with fewer, the merge had nothing to do (FTS5's documentation of `merge`)
@@ -80,6 +83,8 @@ class Fts5:
             if len(words) > _ERASED_AT_ONCE or self._erased > max(cheap, _FEW):
                 db.execute(_ERASE, (0,))
         db.executemany(_REMOVE, words)
+        if words and not db.execute(_ERASES_AT_ONCE).get:
+            db.execute(_WRITE_REMOVED)
 
     def erase_removed(self, db: SqlConnection) -> bool:
         """Merge the words of removed passages out of the index, some pages at a time. Return whether there are more.
