@@ -33,8 +33,8 @@ _ERASED_AT_ONCE = 128  # passages in one commit: 0.08 s
 _MERGED_FOR_ONE = 300  # passages of the whole index that are merged in the time in which one is erased
 _FEW = 32  # passages in one commit that never make merges due: edits and single forgets
 _PASSAGES = "SELECT passages FROM indexed"
-# Writes what has been removed before anything is added. Otherwise FTS5 keeps one entry for a passage that is removed and
-# added again, and secure-delete misreads such an entry later and damages the index (SQLite 3.54, with detail = none).
+# Writes what has been removed before anything is added. Otherwise FTS5 keeps one entry for a passage that is removed
+# and added again, which secure-delete misreads later, and so damages the index (SQLite 3.54, with detail = none).
 _WRITE_REMOVED = "SAVEPOINT removed; RELEASE removed"
 _MERGE = "INSERT INTO fulltext(fulltext, rank) VALUES('merge', ?)"  # a negative number of pages merges everything
 _MERGED_PAGES = 100  # in the first transaction: about 0.02 s

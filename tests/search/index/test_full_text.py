@@ -17,7 +17,7 @@ WORDS = [f"word{number}" for number in range(12)]
 def test_full_text_stays_whole_through_removals_of_every_size(
     shelf: Any, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each commit removes passages, adds some of them again with other words, and adds new ones. Merges end now and then.
+    """Each commit removes passages, adds some again with other words, and adds new ones. Merges end now and then.
 
     Words that a passage has before and after are what once damaged the index.
     """
