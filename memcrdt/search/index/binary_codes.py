@@ -24,6 +24,7 @@ _COARSER: Final = 1 << 5  # divides the projections, because all BITS of them ar
 # Rows encoded at once, and rows compared at once: the values in between fit into the cache.
 _ROWS: Final = 128
 _CHUNK: Final = 65_536
+_MANY: Final = 16  # rows from which on it is faster to have the same element of all rows side by side
 
 
 def encode(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -93,13 +94,17 @@ def _hadamard(rows: NDArray[np.int32]) -> NDArray[np.int32]:
     """
     import numpy as np
 
-    half = rows.shape[-1] // 2
+    size = rows.shape[-1]
+    half = size // 2
+    columns = rows.reshape(-1, size).T
+    if columns.shape[1] >= _MANY:
+        columns = np.ascontiguousarray(columns)
     for _ in range(half.bit_length()):
-        one, other = rows[..., :half], rows[..., half:]
-        rows = np.empty_like(rows)
-        np.add(one, other, out=rows[..., 0::2])
-        np.subtract(one, other, out=rows[..., 1::2])
-    return rows
+        one, other = columns[:half], columns[half:]
+        columns = np.empty_like(columns)
+        np.add(one, other, out=columns[0::2])
+        np.subtract(one, other, out=columns[1::2])
+    return np.ascontiguousarray(columns.T).reshape(rows.shape)
 
 
 @cache
