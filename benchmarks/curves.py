@@ -9,10 +9,22 @@ from collections.abc import Mapping, Sequence
 
 from report import Figures, Measure
 
-WIDTH, HEIGHT = 720, 400  # pixels
-LEFT, TOP, RIGHT, BOTTOM = 60, 16, 290, 44  # margins; the names of the lines are at the right
+WIDTH, HEIGHT = 880, 400  # pixels
+LEFT, TOP, RIGHT, BOTTOM = 76, 16, 420, 44  # margins; the names of the lines are at the right
 LINE_HEIGHT = 15
-COLOURS = ("#1b6ca8", "#c2571a", "#2e8b57", "#8e44ad", "#b8860b", "#c0392b", "#16808c", "#6b6b6b", "#d16ba5", "#5d7a1f")
+COLOURS = (
+    "#1b6ca8",
+    "#c2571a",
+    "#2e8b57",
+    "#8e44ad",
+    "#b8860b",
+    "#c0392b",
+    "#16808c",
+    "#6b6b6b",
+    "#d16ba5",
+    "#5d7a1f",
+    "#000080",
+)
 
 
 class _Axes:
@@ -78,6 +90,10 @@ def _grid(axes: _Axes, numbers: Sequence[int], what: str) -> list[str]:
     return [*parts, f'<text x="{middle:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{note}</text>']
 
 
+def _factor(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _line(axes: _Axes, line: Sequence[tuple[int, float]], colour: str, place: int, title: str) -> list[str]:
     """Return a line with its dots, and its name at the right, in the order of the last values."""
     points = [(axes.x(number), axes.y(factor)) for number, factor in line]
@@ -88,5 +104,5 @@ def _line(axes: _Axes, line: Sequence[tuple[int, float]], colour: str, place: in
         f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.8"/>',
         *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.6" fill="{colour}"/>' for x, y in points),
         f'<rect x="{x}" y="{at - 8}" width="9" height="9" fill="{colour}"/>',
-        f'<text x="{x + 14}" y="{at}">{html.escape(title)}: {line[-1][1]:.3g} times</text>',
+        f'<text x="{x + 14}" y="{at}">{html.escape(title)}: {_factor(line[-1][1])} times</text>',
     ]

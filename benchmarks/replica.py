@@ -99,10 +99,14 @@ class MemcrdtReplica:
         self._memory.sync.accept(device, address=f"{LOOPBACK}:{port}")
         await self._enter(None)
 
+    async def meet(self, port: int, device: str) -> None:
+        """Note the address of a device. The running node dials it."""
+        self._memory.sync.accept(device, address=f"{LOOPBACK}:{port}")
+
     async def disconnect(self) -> None:
         if self._node is not None:
             await self._node.aclose()
-            self._node = None
+            self._node, self._port = None, 0
 
     async def add(self, text: str) -> None:
         await asyncio.to_thread(self._memory.add, text)
@@ -232,6 +236,9 @@ async def answer(replica: Replica, asked: dict[str, Any], arrivals: Arrivals) ->
         return {"port": await replica.admit(asked["device"])}
     elif do == "connect":
         await replica.connect(asked["port"], asked["device"])
+    elif do == "meet":
+        assert isinstance(replica, MemcrdtReplica)
+        await replica.meet(asked["port"], asked["device"])
     elif do == "until":
         at = await _until(replica, asked["count"])
     elif do == "count":

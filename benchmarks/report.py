@@ -24,12 +24,14 @@ class Measure:
         title: Its name, with the unit.
         digits: Digits behind the point.
         higher_is_better: Whether more is better.
+        drawn: Whether the plot has it.
     """
 
     key: str
     title: str
     digits: int
     higher_is_better: bool = False
+    drawn: bool = True
 
     def text(self, values: Sequence[float]) -> str:
         """Return the median, and the least and most of several rounds."""
@@ -88,9 +90,9 @@ class Report:
             (folder / f"{name}.{ending}").write_text(text + "\n", encoding="utf-8")
 
     def plot(self) -> str:
-        """Return an SVG with a panel for each measure, and a bar for each system."""
+        """Return an SVG with a panel for each measure that is drawn, and a bar for each system."""
         top, parts = 10, []
-        for measure in self.measures:
+        for measure in (each for each in self.measures if each.drawn):
             medians = {
                 name: statistics.median(values)
                 for name, found in self.figures.items()
@@ -101,7 +103,8 @@ class Report:
                 top += PANEL + BAR * len(medians)
         size = f'width="{WIDTH}" height="{top}" viewBox="0 0 {WIDTH} {top}"'
         style = 'font-family="sans-serif" font-size="11" fill="#222"'
-        return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>', *parts, "</svg>"])
+        white = f'<rect width="{WIDTH}" height="{top}" fill="#fff"/>'
+        return "\n".join([f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>', white, *parts, "</svg>"])
 
     def _panel(self, measure: Measure, medians: Mapping[str, float], top: int) -> list[str]:
         most = max(*medians.values(), 1e-9)

@@ -21,6 +21,7 @@ from sync_compare import Pair, Participant, participant
 
 SIZES, DEVICES = (1_000, 10_000, 100_000), (2, 5, 10, 20, 50)
 SETTLE_S = 5.0  # after the last change
+KNOWN = (1, 7)  # each device knows the addresses of those at these places after it, in a circle
 SLOWEST = 500  # memories a second that any phase handles; a bound of its time
 BY_MEMORIES = (
     Measure("fill_s", "adding all in batches, s", 2),
@@ -29,20 +30,19 @@ BY_MEMORIES = (
     Measure("search_p50_ms", "search, p50, ms", 2),
     Measure("cold_ms", "a new process until its first hit, ms", 0),
     Measure("first_s", "first sync to an empty device, s", 2),
-    Measure("first_mb", "its bytes, MB", 2),
-    Measure("first_peak_mb", "memory of its receiver at most, MB", 0),
-    Measure("peak_mb", "memory of a searching process at most, MB", 0),
+    Measure("first_mb", "bytes of the first sync, MB", 2),
+    Measure("first_peak_mb", "memory of the receiver of the first sync, MB", 0),
+    Measure("peak_mb", "memory of a searching process, MB", 0),
     Measure("idle_percent", "a process with a peer and nothing to do, % of a core", 3),
     Measure("file_mb", "files, MB", 1),
 )
 BY_DEVICES = (
-    Measure("first_s", "sync of all memories to all others at once, s", 2),
-    Measure("first_mb", "its bytes, MB", 2),
+    Measure("first_s", "sync of all memories of one device to all others, s", 2),
+    Measure("first_cpu_s", "processor time of all devices for that sync, s", 2),
     Measure("add_p50_ms", "one add until all others have it, p50, ms", 1),
-    Measure("add_bytes", "its bytes", 0),
-    Measure("idle_percent", "the device in the middle with nothing to do, % of a core", 3),
-    Measure("idle_wakes", "its wake-ups a second", 2),
-    Measure("resident_mb", "its memory, MB", 0),
+    Measure("idle_percent", "a device with nothing to do, % of a core", 3),
+    Measure("idle_wakes", "wake-ups a second of a device with nothing to do", 2),
+    Measure("resident_mb", "memory of a device, MB", 0),
 )
 
 
@@ -60,8 +60,11 @@ def by_memories(sizes: Sequence[int], plan: Plan) -> tuple[dict[int, Figures], d
 
 
 def by_devices(counts: Sequence[int], plan: Plan) -> tuple[dict[int, Figures], dict[int, str]]:
-    """Measure a device with all memories of the plan, to which one to `count - 1` others connect. As by_memories()."""
-    return _each("devices", counts, plan.rounds, lambda count: asyncio.run(_star(count, plan)))
+    """Measure devices that share a space, of which one gets all memories of the plan. As by_memories().
+
+    Each device knows the addresses of two others, so most changes reach a device through others.
+    """
+    return _each("devices", counts, plan.rounds, lambda count: asyncio.run(_group(count, plan)))
 
 
 def _each(
@@ -111,57 +114,63 @@ async def _synced(folder: Path, plan: Plan) -> dict[str, float]:
         return found | await _idle(holder, plan.idle_s)
 
 
-async def _star(count: int, plan: Plan) -> dict[str, float]:
-    """Return the figures of a device with all memories, and of the others that connect to it."""
+async def _group(count: int, plan: Plan) -> dict[str, float]:
+    """Return the figures of devices that share a space."""
     system, folder = SYNC_SYSTEMS["memcrdt"], Path(tempfile.mkdtemp(prefix="bench-scale-"))
     (folder / "texts").write_text("\n".join(sentences(plan.memories)), encoding="utf-8")
     try:
         async with AsyncExitStack() as stack:
-            meter = await stack.enter_async_context(SocketMeter())
             homes = [folder / str(number) for number in range(count)]
             for home in homes:
                 home.mkdir()
-            holder, *others = [await stack.enter_async_context(participant(system, home, plan)) for home in homes]
-            await _introduce(holder, others, meter)
-            await holder.do("hold", file=str(folder / "texts"))
-            return (
-                await _syncs_at_once(holder, others, meter, 1 + plan.memories)
-                | await _adds(holder, others, meter, plan.calls)
-                | await _idle(holder, plan.idle_s)
-            )
+            devices = [await stack.enter_async_context(participant(system, home, plan)) for home in homes]
+            await _introduce(devices)
+            await devices[0].do("hold", file=str(folder / "texts"))
+            found = await _first_sync(devices, 1 + plan.memories)
+            return found | await _adds(devices, plan.calls) | await _idle(devices[0], plan.idle_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _introduce(holder: Participant, others: Sequence[Participant], meter: SocketMeter) -> None:
-    """Let one device after the other meet the holder once, and share its space. Each gets a first memory."""
-    await holder.do("add", text="all devices have this")
+async def _introduce(devices: Sequence[Participant]) -> None:
+    """Let one device after the other meet the first one, and so join its space. Each gets a first memory."""
+    first, *others = devices
+    await first.do("add", text="all devices have this")
     for other in others:
-        meter.target = (await holder.do("admit", device=other.device))["port"]
-        await other.do("connect", port=meter.port, device=holder.device)
+        port = (await first.do("admit", device=other.device))["port"]
+        await other.do("connect", port=port, device=first.device)
         await other.do("until", count=1)
         await other.do("disconnect")
+    await first.do("disconnect")
 
 
-async def _syncs_at_once(
-    holder: Participant, others: Sequence[Participant], meter: SocketMeter, count: int
-) -> dict[str, float]:
-    meter.bytes = 0
-    begun = await asyncio.gather(*(other.do("connect", port=meter.port, device=holder.device) for other in others))
-    done = await asyncio.gather(*(other.do("until", count=count) for other in others))
-    taken = max(each["at"] for each in done) - min(each["at"] for each in begun)
-    return {"first_s": taken, "first_mb": await meter.quiet() / 1e6}
+async def _first_sync(devices: Sequence[Participant], count: int) -> dict[str, float]:
+    """Let all devices listen, tell each the addresses of two others, and wait until all have everything."""
+    ports = [
+        (await device.do("admit", device=devices[place - 1].device))["port"] for place, device in enumerate(devices)
+    ]
+    before = [(await device.do("usage"))["cpu_s"] for device in devices]
+    begun = await devices[0].do("usage")
+    for place, device in enumerate(devices):
+        for known in {(place + step) % len(devices) for step in KNOWN} - {place}:
+            await device.do("meet", port=ports[known], device=devices[known].device)
+    done = await asyncio.gather(*(device.do("until", count=count) for device in devices))
+    return {
+        "first_s": max(each["at"] for each in done) - begun["at"],
+        "first_cpu_s": sum(each["cpu_s"] for each in done) - sum(before),
+    }
 
 
-async def _adds(holder: Participant, others: Sequence[Participant], meter: SocketMeter, calls: int) -> dict[str, float]:
-    """Add texts one by one, each after all others have the one before."""
+async def _adds(devices: Sequence[Participant], calls: int) -> dict[str, float]:
+    """Add texts at the first device one by one, each after all others have the one before."""
+    first, *others = devices
     await asyncio.gather(*(other.do("watch") for other in others))
-    meter.bytes, taken = 0, []
+    taken = []
     for text in sentences(calls, seed=9):
-        begun = await holder.do("add", text=text)
+        begun = await first.do("add", text=text)
         seen = await asyncio.gather(*(other.do("seen", text=text) for other in others))
         taken.append(max(each["at"] for each in seen) - begun["at"])
-    return {"add_p50_ms": sorted(taken)[calls // 2] * 1e3, "add_bytes": await meter.quiet() / calls}
+    return {"add_p50_ms": sorted(taken)[calls // 2] * 1e3}
 
 
 async def _idle(holder: Participant, seconds: float) -> dict[str, float]:
