@@ -20,7 +20,7 @@ from socket_meter import SocketMeter
 from sync_compare import Pair, Participant, participant
 
 SIZES, DEVICES = (1_000, 10_000, 100_000), (2, 5, 10, 20, 50)
-SETTLE_S = 5.0  # after the last change
+SETTLE_S = 5.0  # at most, after the last change
 KNOWN = (1, 7)  # each device knows the addresses of those at these places after it, in a circle
 SLOWEST = 500  # memories a second that any phase handles; a bound of its time
 BY_MEMORIES = (
@@ -177,7 +177,7 @@ async def _idle(holder: Participant, seconds: float) -> dict[str, float]:
     """Return what a process takes while nothing happens. Linux tells it."""
     if sys.platform != "linux":
         return {}
-    await asyncio.sleep(SETTLE_S)
+    await asyncio.sleep(min(SETTLE_S, seconds))
     before = usage(holder.pid)
     await asyncio.sleep(seconds)
     now = usage(holder.pid)

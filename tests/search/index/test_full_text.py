@@ -13,7 +13,7 @@ from memcrdt.search.index.full_text import Fts5
 WORDS = [f"word{number}" for number in range(12)]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_full_text_stays_whole_through_removals_of_every_size(
     shelf: Any, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,9 +113,8 @@ def _erases_at_once(shelf: Any) -> bool:
 
 def test_many_removed_in_several_commits_are_merged_out_together(shelf: Any) -> None:
     """The first commits erase at once. When that has cost as much as a merge, the rest waits for one."""
-    for number in range(3_000):
-        shelf.add(f"something that stays {number}")
-    gone = [shelf.add(f"xylophone{number} quarrels") for number in range(120)]
+    shelf.add_many([{"text": f"something that stays {number}"} for number in range(3_000)])
+    gone = shelf.add_many([{"text": f"xylophone{number} quarrels"} for number in range(120)])
     for start in range(0, 120, 40):
         _remove_together(shelf, gone[start : start + 40])
     assert not _erases_at_once(shelf)
