@@ -48,8 +48,8 @@ def main() -> int:
     parser.add_argument("--memories", type=_count(MOST_MEMORIES), default=10_000)
     parser.add_argument("--calls", type=_count(MOST_CALLS), default=200, help="single adds, and searches, a round")
     parser.add_argument("--rounds", type=_count(MOST_ROUNDS), default=3)
-    parser.add_argument("--sizes", type=_counts(MOST_MEMORIES), default=SIZES, help="memories, for scale")
-    parser.add_argument("--devices", type=_counts(MOST_DEVICES), default=DEVICES, help="from 2 on, for scale")
+    parser.add_argument("--sizes", type=_counts(1, MOST_MEMORIES), default=SIZES, help="memories, for scale")
+    parser.add_argument("--devices", type=_counts(2, MOST_DEVICES), default=DEVICES, help="for scale")
     parser.add_argument("--idle", type=_count(MOST_S), default=20, help="seconds to watch an idle process, for scale")
     parser.add_argument("--timeout", type=_count(MOST_S), default=300, help="seconds for one phase of one store")
     parser.add_argument(
@@ -174,12 +174,15 @@ def _count(most: int) -> type[int]:
     return count  # type: ignore[return-value]
 
 
-def _counts(most: int) -> Callable[[str], list[int]]:
-    """Return a type of argument: whole numbers from 1 to `most`, with commas, in rising order."""
+def _counts(least: int, most: int) -> Callable[[str], list[int]]:
+    """Return a type of argument: whole numbers from `least` to `most`, with commas, in rising order."""
     one = _count(most)
 
     def counts(text: str) -> list[int]:
-        return sorted({one(number) for number in text.split(",")})
+        numbers = sorted({one(number) for number in text.split(",")})
+        if numbers[0] < least:
+            raise argparse.ArgumentTypeError(f"{numbers[0]} is not from {least} to {most:,}")
+        return numbers
 
     return counts
 

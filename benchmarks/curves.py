@@ -1,4 +1,4 @@
-"""A log-log plot as SVG: how costs grow, each relative to its least."""
+"""A log-log plot as SVG: how costs grow, each relative to that of the smallest number."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ class MemcrdtReplica:
         return self._port
 
     async def connect(self, port: int, device: str) -> None:
-        self._memory.sync.accept(device, address=f"{LOOPBACK}:{port}")
+        await self.meet(port, device)
         await self._enter(None)
 
     async def meet(self, port: int, device: str) -> None:
