@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import apsw
+import pytest
 
 
 def test_a_changed_text_is_found_by_its_new_words_only(shelf: Any) -> None:
@@ -132,3 +133,13 @@ def test_changes_one_at_a_time_never_wait_for_a_merge(shelf: Any) -> None:
     for number in range(1, 40):
         shelf.change(memory, f"xylophone{number}")
     assert _erases_at_once(shelf)
+
+
+def test_what_was_erased_before_counts_no_more_after_a_scrubbing(shelf: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each forget is weighed for itself: only what a call has spent makes a merge worth it."""
+    monkeypatch.setattr("memcrdt.search.index.full_text._MERGED_FOR_ONE", 3)
+    gone = shelf.add_many([{"text": f"xylophone{number}"} for number in range(300)])
+    for start in range(0, 120, 40):
+        _remove_together(shelf, gone[start : start + 40])
+        assert _erases_at_once(shelf)
+        assert not _erase(shelf)
