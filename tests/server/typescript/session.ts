@@ -35,7 +35,14 @@ await client.PUT("/v1/memories/by-key/{key}", { params: { path: { key: "staging"
 const news = await client.GET("/v1/changes", { params: { query: { since: (start.data as Changes).next, wait: 30 } } });
 
 const forgotten = await client.DELETE("/v1/memories/{id}", { params: { path } });
-const receipts = await client.GET("/v1/receipts", { params: { query: { id: [memory.id] } } });
+
+// The last bytes go when a statement that reads at that moment has ended, so the answer may be "pending" at first.
+const receiptsOf = () => client.GET("/v1/receipts", { params: { query: { id: [memory.id] } } });
+let receipts = await receiptsOf();
+while (receipts.data?.status === "pending") {
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  receipts = await receiptsOf();
+}
 
 process.stdout.write(
   JSON.stringify({
