@@ -18,13 +18,13 @@ from memcrdt.memory.memory import Memory
 from memcrdt.search import SearchIndex
 from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.index import registry
+from memcrdt.search.index.passages import PER_MEMORY
+from memcrdt.search.words import names_apart
 
 LIMIT = 10
 DEPTH = 100  # rows of each of the two rankings that are fused
 K = 60  # of reciprocal rank fusion (Cormack and others, 2009)
-_SOURCE = """
-SELECT v.passage, m.text, v.embedding FROM vectors v JOIN memories m ON m.memory = v.passage / 256
-WHERE v.model = ? ORDER BY v.passage"""
+_SOURCE = f"SELECT memory * {PER_MEMORY}, text FROM memories ORDER BY memory"
 _FUSED = f"""
 WITH words AS (SELECT rowid, row_number() OVER (ORDER BY rank) place FROM
        (SELECT rowid, rank FROM texts WHERE texts MATCH ? ORDER BY rank LIMIT {DEPTH})),
@@ -84,7 +84,7 @@ class BareSqlite:
 
 
 def copy_of(memory: Memory, path: Path) -> BareSqlite:
-    """Return a bare store with the texts and vectors of a memory. Its file is filled once.
+    """Return a bare store with the texts of a memory, and their vectors. Its file is filled once.
 
     Args:
         memory: A memory with vectors of one model. Each text has one passage.
@@ -99,5 +99,7 @@ def copy_of(memory: Memory, path: Path) -> BareSqlite:
         assert embedder is not None
         bare = BareSqlite(path, embedder)
         if not bare.db.execute("SELECT count(*) FROM vectors").get:
-            bare.insert(source.execute(_SOURCE, (model.model,)))
+            rows = source.execute(_SOURCE).fetchall()
+            vectors = embedder.embed([names_apart(text) for _, text in rows])
+            bare.insert((number, text, vector.tobytes()) for (number, text), vector in zip(rows, vectors, strict=True))
     return bare

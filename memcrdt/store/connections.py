@@ -18,7 +18,7 @@ import apsw
 from memcrdt.errors import CorruptError, DiskFullError, LockedError, ReadOnlyError, SchemaError, StoreError
 from memcrdt.store import files, filtering, reserve
 from memcrdt.store.sql import SqlConnection
-from memcrdt.store.vector_functions import load_vector_functions
+from memcrdt.store.vector_forms import load_vector_functions
 
 BUSY_TIMEOUT_S = 30.0  # far above what one transaction takes, also on a slow disk under load
 TELL_AFTER_S = 1.0  # a wait as long as this is said: no work of memcrdt holds the lock that long on an idle machine

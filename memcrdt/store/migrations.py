@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import apsw
 
 from memcrdt.errors import CorruptError, SchemaError
+from memcrdt.store import vector_forms
 
-NEWEST = 16  # the number of the last file: to read a store, nobody should have to list the folder
+NEWEST = 17  # the number of the last file: to read a store, nobody should have to list the folder
+_WHOLE_VECTORS = 17  # the version from which on vectors of the static model are int16
+_SHORTEN = """
+UPDATE vectors SET embedding = int16_of(embedding)
+WHERE model IN (SELECT model FROM models WHERE element_bytes = ?)"""
 APPLICATION_ID = 0x6D637264  # "mcrd": marks a SQLite file as a store
 
 
@@ -69,6 +75,8 @@ def migrate(db: apsw.Connection, path: Path) -> None:
         for number, sql in scripts().items():
             if number > version:
                 db.execute(sql)
+                if number == _WHOLE_VECTORS:
+                    _shorten_vectors(db)
                 db.execute(f"PRAGMA user_version = {number}")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("COMMIT")
@@ -76,3 +84,17 @@ def migrate(db: apsw.Connection, path: Path) -> None:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+
+
+def _shorten_vectors(db: apsw.Connection) -> None:
+    """Rewrite the vectors of models that have int16 from now on."""
+
+    def int16_of(*blobs: Any) -> bytes:
+        import numpy as np
+
+        vectors = np.frombuffer(blobs[0], "<f4")[None]
+        return vector_forms.stored(vectors, vector_forms.INT16_BYTES).tobytes()
+
+    db.create_scalar_function("int16_of", int16_of, 1, deterministic=True)
+    db.execute(_SHORTEN, (vector_forms.INT16_BYTES,))
+    db.create_scalar_function("int16_of", None, 1)

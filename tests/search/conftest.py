@@ -15,7 +15,7 @@ from memcrdt.search.query.syntax import read_query
 from memcrdt.search.query.terms import query_terms
 from memcrdt.store import migrations
 from memcrdt.store.indexer import IndexRow, NewText
-from memcrdt.store.vector_functions import load_vector_functions
+from memcrdt.store.vector_forms import load_vector_functions
 
 NOW = 1_800_000_000_000
 

@@ -27,6 +27,7 @@ from memcrdt.search.words import names_apart, searchable
 from memcrdt.store import views
 from memcrdt.store.indexer import Indexable, IndexRow, is_searched
 from memcrdt.store.sql import SqlConnection
+from memcrdt.store.vector_forms import stored
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 TextVectors: TypeAlias = "dict[str, NDArray[np.float32]]"  # the vectors of each text's passages, [windows, dim]
 
-_INT8_MAX: Final = 127
 _BATCH: Final = 1_024  # passages that a fast embedder embeds at once
 _SLOW_BATCH: Final = 16  # and a slow one, which a program that ends waits for: under a second with a transformer
 _COUNT = "UPDATE indexed SET passages = passages + ?"
@@ -309,7 +309,7 @@ def write_vectors(db: SqlConnection, model: IndexedModel, embedded: Sequence[tup
         _ADD_VECTOR,
         (
             (v, model.model, p, vector.tobytes())
-            for v, p, vector in zip(ids, numbers.tolist(), _stored(vectors, model), strict=True)
+            for v, p, vector in zip(ids, numbers.tolist(), stored(vectors, model.element_bytes), strict=True)
         ),
     )
     db.executemany(
@@ -320,18 +320,6 @@ def write_vectors(db: SqlConnection, model: IndexedModel, embedded: Sequence[tup
         ),
     )
     db.execute(_NOTE_LAST, (first + len(vectors) - 1,))
-
-
-def _stored(vectors: NDArray[np.float32], model: IndexedModel) -> NDArray[np.generic]:
-    """Return vectors, [n, dim], in the form in which those of a model are stored."""
-    import numpy as np
-
-    if not model.second:
-        return vectors
-    steps: NDArray[np.int8] = np.rint(vectors * (_INT8_MAX / np.abs(vectors).max(axis=1, keepdims=True))).astype(
-        np.int8
-    )
-    return steps
 
 
 def _content(row: IndexRow) -> tuple[int, str, str | None]:

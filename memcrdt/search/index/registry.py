@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from memcrdt.search.embedders import static
 from memcrdt.search.index.passages import PER_MEMORY
+from memcrdt.store import vector_forms
 from memcrdt.store.indexer import SEARCHED
 from memcrdt.store.sql import SqlConnection
 
@@ -34,16 +36,16 @@ _IS_WAITING = "SELECT 1 FROM waiting WHERE model = ? LIMIT 1"
 _COUNT_WAITING = """
 SELECT count(DISTINCT memory) FROM waiting WHERE model IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
 _SET_STATE = "UPDATE models SET state = ? WHERE model = ?"
-FLOAT_BYTES: Final = 4
 
 
 class IndexedModel(NamedTuple):
-    """A row of `models`. The vectors of a second model are int8, all others float32."""
+    """A row of `models`. `element_bytes` says how its vectors are stored: see memcrdt/store/vector_forms.py."""
 
     model: int
     name: str
     state: ModelState
     second: bool
+    element_bytes: int
 
 
 class ModelsInUse(NamedTuple):
@@ -61,17 +63,17 @@ class ModelsInUse(NamedTuple):
 
 def in_use(db: SqlConnection) -> ModelsInUse:
     """Return the models in use."""
-    rows = [IndexedModel(row[0], row[1], row[2], bool(row[3])) for row in db.execute(_IN_USE)]
+    rows = [IndexedModel(row[0], row[1], row[2], bool(row[3]), row[4]) for row in db.execute(_IN_USE)]
     return ModelsInUse(**{"second" if row.second else row.state: row for row in rows})
 
 
-_IN_USE = "SELECT model, name, state, second FROM models WHERE state != 'old'"
+_IN_USE = "SELECT model, name, state, second, element_bytes FROM models WHERE state != 'old'"
 
 
 def dimensions(db: SqlConnection, model: IndexedModel) -> int | None:
     """Return the dimensions of the vectors of a model; None while it has no vector."""
     found: int | None = db.execute(_VECTOR_BYTES, (model.model,)).get
-    return found if found is None or model.second else found // FLOAT_BYTES
+    return None if found is None else found // model.element_bytes
 
 
 def waiting(db: SqlConnection, models: Sequence[IndexedModel]) -> int:
@@ -117,8 +119,19 @@ def use_second(db: SqlConnection, name: str | None) -> None:
 def _add(db: SqlConnection, name: str, state: ModelState, *, second: bool) -> None:
     # A known name gets a new number, too, because the vectors left under the old number are being deleted.
     db.execute("UPDATE models SET name = name || ' ' || model WHERE name = ?", (name,))
-    sql = "INSERT INTO models(name, state, second) VALUES(?, ?, ?) RETURNING model"
-    db.execute(_QUEUE_ALL, (db.execute(sql, (name, state, int(second))).get,))
+    sql = "INSERT INTO models(name, state, second, element_bytes) VALUES(?, ?, ?, ?) RETURNING model"
+    db.execute(_QUEUE_ALL, (db.execute(sql, (name, state, int(second), _element_bytes(name, second=second))).get,))
+
+
+def _element_bytes(name: str, *, second: bool) -> int:
+    """Return how the vectors of a new model are stored.
+
+    For the models that ship, it was measured what keeps the nearest vectors the same (docs/internals/search-index.md).
+    Of other models it is not known.
+    """
+    if second:
+        return vector_forms.INT8_BYTES
+    return vector_forms.INT16_BYTES if name == static.NAME else vector_forms.FLOAT_BYTES
 
 
 def _retire(db: SqlConnection, model: IndexedModel) -> None:

@@ -22,6 +22,7 @@ from memcrdt.search.index.passages import number_range
 from memcrdt.search.index.registry import IndexedModel
 from memcrdt.search.query.scores import PassageScores
 from memcrdt.search.words import names_apart
+from memcrdt.store import vector_forms
 from memcrdt.store.sql import SqlConnection, is_sqlite, joined_bytes
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"""
 _STORED = """
 SELECT group_concat(passage), {embeddings} FROM vectors
 WHERE vector IN (SELECT CAST(value AS BIGINT) FROM json_each(?)) AND length(embedding) = ?"""
-_STEPS = 1 << 14  # of a query's largest number: sums of 4,096 products with int8 fit into int32
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +133,13 @@ def mean_direction(db: SqlConnection, memory: int, model: IndexedModel) -> NDArr
     """Return the mean direction of a memory's passages as a unit vector [dim]; None while it has no vector."""
     import numpy as np
 
-    form = "i1" if model.second else "<f4"
-    stored = [np.frombuffer(row[0], form) for row in db.execute(_VECTORS, (*number_range(memory), model.model))]
-    found = normalised(np.array(stored, np.float32)) if stored else None
-    return None if found is None else normalised(found.sum(axis=0, keepdims=True))[0]
+    blobs = [row[0] for row in db.execute(_VECTORS, (*number_range(memory), model.model))]
+    if not blobs:
+        return None
+    vectors = vector_forms.table(b"".join(blobs), len(blobs[0]) // model.element_bytes, model.element_bytes)
+    units = normalised(vectors.astype(np.float32))
+    mean: NDArray[np.float32] = normalised(units.sum(axis=0, keepdims=True))[0]
+    return mean
 
 
 class Nearest(NamedTuple):
@@ -199,12 +202,12 @@ def _propose(
 
 def _cosines(db: SqlConnection, query: QueryVector, chosen: NDArray[np.int64]) -> PassageScores:
     """Return the cosines of the passages of the vectors with these numbers."""
-    if query.model.second:
-        return _int8_cosines(query, *_stored(db, chosen, len(query.vector)))
-    if not is_sqlite(db):
-        return _float_cosines(query, *_stored(db, chosen, query.vector.nbytes))
-    passages, found = db.execute(_BY_VECTOR, (query.vector.tobytes(), json_list(chosen))).get
-    return PassageScores.unsorted(parse_integers(passages), parse_numbers(found))
+    element_bytes = query.model.element_bytes
+    if element_bytes == vector_forms.FLOAT_BYTES and is_sqlite(db):
+        passages, found = db.execute(_BY_VECTOR, (query.vector.tobytes(), json_list(chosen))).get
+        return PassageScores.unsorted(parse_integers(passages), parse_numbers(found))
+    passages, vectors = _stored(db, chosen, len(query.vector) * element_bytes)
+    return PassageScores.unsorted(passages, vector_forms.cosines(query.vector, vectors, element_bytes))
 
 
 def _stored(db: SqlConnection, chosen: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], bytes]:
@@ -212,22 +215,3 @@ def _stored(db: SqlConnection, chosen: NDArray[np.int64], size: int) -> tuple[ND
     sql = _STORED.format(embeddings=joined_bytes(db, "embedding"))
     passages, vectors = db.execute(sql, (json_list(chosen), size)).get
     return parse_integers(passages), vectors or b""
-
-
-def _float_cosines(query: QueryVector, passages: NDArray[np.int64], vectors: bytes) -> PassageScores:
-    """Return the cosines of the passages with these unit vectors."""
-    import numpy as np
-
-    found = np.frombuffer(vectors, "<f4").reshape(-1, len(query.vector)) @ query.vector
-    return PassageScores.unsorted(passages, found)
-
-
-def _int8_cosines(query: QueryVector, passages: NDArray[np.int64], vectors: bytes) -> PassageScores:
-    """Return the cosines of the passages with these int8 vectors. Whole numbers add up to the same on every machine."""
-    import numpy as np
-
-    table = np.frombuffer(vectors, np.int8).reshape(-1, len(query.vector)).astype(np.int32)
-    steps = np.rint(query.vector * (_STEPS / np.abs(query.vector).max())).astype(np.int32)
-    lengths = np.sqrt((table * table).sum(axis=1) * float(steps.astype(np.int64) @ steps))
-    found = (table @ steps) / lengths
-    return PassageScores.unsorted(passages, found)

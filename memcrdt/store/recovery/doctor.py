@@ -20,7 +20,7 @@ from memcrdt.store import log, supersession
 from memcrdt.store.files import FILE
 from memcrdt.store.log import ShardRow
 from memcrdt.store.recovery import damage, file_check, rebuild, salvage, text_repair
-from memcrdt.store.vector_functions import load_vector_functions
+from memcrdt.store.vector_forms import load_vector_functions
 
 if TYPE_CHECKING:
     from memcrdt.store.store import Store
@@ -103,8 +103,8 @@ def _notes() -> tuple[str, ...]:
         if load_vector_functions(db):
             return ()
     return (
-        "the extension sqlite-vec is missing or cannot be loaded: numpy compares vectors instead, which is slower;"
-        " install sqlite-vec if your platform has a wheel",
+        "the extension sqlite-vec is missing or cannot be loaded: numpy compares the vectors of embedders that do not"
+        " come with memcrdt instead, which is slower; install sqlite-vec if your platform has a wheel",
     )
 
 

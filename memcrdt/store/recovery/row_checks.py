@@ -184,7 +184,13 @@ CHECKS: Final[Mapping[str, Mapping[str, Check]]] = {
         "rights": _list_of_strings,
     },
     "token_spaces": {"name": _ID, "space": _KEY},
-    "models": {"model": _KEY, "name": _string(limits.MIB), "state": _string(8), "second": _FLAG},
+    "models": {
+        "model": _KEY,
+        "name": _string(limits.MIB),
+        "state": _string(8),
+        "second": _FLAG,
+        "element_bytes": _integer(1, 4),
+    },
     "homes": {"space": _KEY, "id": _ID, "shard": _KEY},
     "memories": {
         "memory": _KEY,

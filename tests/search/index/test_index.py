@@ -20,7 +20,7 @@ def test_a_removed_memory_leaves_no_row_and_no_byte(shelf: Any) -> None:
     """After removal and truncation of the WAL, the file contains no byte of its words or its vector."""
     memory = shelf.add("xylophone quarrels")
     shelf.add("something else stays")
-    vector = shelf.index.embedders.own.embed(["xylophone quarrels"])[0].tobytes()
+    vector = shelf.db.execute("SELECT embedding FROM vectors WHERE passage / 256 = ?", (memory,)).get
     shelf.remove(memory)
     shelf.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     content = shelf.path.read_bytes()

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from memcrdt.search.embedders.embedder import UserEmbedder
+from memcrdt.search.embedders.static import StaticEmbedder
+
 
 def test_a_memory_is_found_by_its_words_and_by_its_meaning(shelf: Any) -> None:
     """The right memory of three comes first, both for its own words and for other words."""
@@ -161,16 +164,36 @@ def test_results_do_not_depend_on_the_order_of_arrival(tmp_path: Path, new_shelf
 def test_without_sqlite_vec_the_results_are_the_same(
     tmp_path: Path, new_shelf: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Searches use numpy if the extension is missing."""
+    """Searches use numpy if the extension is missing, also with an embedder whose vectors are stored as float32."""
     texts = ("Deploys go out on Tuesdays", "The cat sleeps on the sofa", "Ana's birthday is in May")
     answers = []
     for name in ("with", "without"):
-        shelf = new_shelf(tmp_path / f"{name}.db")
+        shelf = new_shelf(tmp_path / f"{name}.db", embedder=other_model())
         for text in texts:
             shelf.add(text)
         answers.append(shelf.search("where does the kitten nap?"))
         monkeypatch.setitem(sys.modules, "sqlite_vec", None)
     assert answers[0] == answers[1]
+
+
+def test_vectors_as_int16_rank_as_float32(tmp_path: Path, new_shelf: Any) -> None:
+    """The shipped model's vectors take half the bytes, and the results and their scores stay the same."""
+    texts = [f"The crane {number} of the harbour lifts {number % 7} boxes an hour" for number in range(60)]
+    shelves = [new_shelf(tmp_path / "own.db"), new_shelf(tmp_path / "other.db", embedder=other_model())]
+    for shelf in shelves:
+        shelf.add_many([{"text": text} for text in texts])
+    sizes = [shelf.db.execute("SELECT DISTINCT length(embedding) FROM vectors").fetchall() for shelf in shelves]
+    assert sizes == [[(512,)], [(1_024,)]]
+    for query in ("harbour crane", "how many boxes are moved in the port?", "lifts 3"):
+        own, other = ([(hit.memory, hit.score) for hit in shelf.search(query, limit=25)] for shelf in shelves)
+        assert [memory for memory, _ in own] == [memory for memory, _ in other]
+        assert [score for _, score in own] == pytest.approx([score for _, score in other], abs=1e-4)
+
+
+def other_model() -> UserEmbedder:
+    """Return the shipped model under another name, so that its vectors are stored as float32."""
+    static = StaticEmbedder()
+    return UserEmbedder("another", static.embed, static.embed_query, fast=True)
 
 
 def test_an_emoji_is_a_word(shelf: Any) -> None:
