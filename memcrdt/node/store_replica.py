@@ -169,7 +169,7 @@ class StoreReplica(Replica):
         except RemoteProtocolError as exc:
             refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
             return Applied(self._not_taken(exc, refused), self.state_vector(space, shard), str(exc))
-        return Applied("applied", self.state_vector(space, shard))
+        return Applied("applied", taking.after)
 
     def log(self, after_seq: int, limit: int) -> LogPage:
         with self._store.reading() as db:
@@ -314,17 +314,28 @@ def _sender(origin: str) -> str:
     return f"A Yjs client with the token {name!r}" if name and not stock else f"The device {shown(origin)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Taking:
-    """The plan that applies one update to a shard of a space (its local number)."""
+    """The plan that applies one update to a shard of a space (its local number).
+
+    Attributes:
+        after: The state vector of the shard, once the plan is committed.
+    """
 
     space: int
     shard: int
     update: bytes
     scanned: Scan
     origin: str
+    transaction: Transaction | None = None
+
+    @property
+    def after(self) -> StateVector:
+        rows = self.transaction.rows if self.transaction is not None else ()
+        return next(log.state_vector_of(row) for row in rows if (row.space, row.number) == (self.space, self.shard))
 
     def __call__(self, transaction: Transaction) -> bool:
+        self.transaction = transaction
         if not 0 <= self.shard < limits.SHARDS:
             raise RemoteProtocolError(f"shard {self.shard} does not exist; a space has up to {limits.SHARDS} shards")
         return transaction.apply(self.space, self.shard, self.update, self.scanned, self.origin)
