@@ -11,11 +11,16 @@ import apsw
 from memcrdt.errors import CorruptError, SchemaError
 from memcrdt.store import vector_forms
 
-NEWEST = 17  # the number of the last file: to read a store, nobody should have to list the folder
-_WHOLE_VECTORS = 17  # the version from which on vectors of the static model are int16
-_SHORTEN = """
-UPDATE vectors SET embedding = int16_of(embedding)
-WHERE model IN (SELECT model FROM models WHERE element_bytes = ?)"""
+NEWEST = 18  # the number of the last file: to read a store, nobody should have to list the folder
+_COPIES_VECTORS = 17  # the version whose table of vectors is filled from the one before
+_COPY_VECTORS = """
+INSERT INTO vectors(vector, model, passage, embedding)
+  SELECT vector, model, passage, CASE element_bytes WHEN ? THEN int16_of(embedding) ELSE embedding END
+  FROM vectors_before JOIN models USING(model) ORDER BY vector"""
+# Also the number of the last vector: it may be deleted, and is not used again.
+_COPY_COUNTER = """
+DELETE FROM sqlite_sequence WHERE name = 'vectors';
+INSERT INTO sqlite_sequence(name, seq) SELECT 'vectors', seq FROM sqlite_sequence WHERE name = 'vectors_before'"""
 APPLICATION_ID = 0x6D637264  # "mcrd": marks a SQLite file as a store
 
 
@@ -75,8 +80,8 @@ def migrate(db: apsw.Connection, path: Path) -> None:
         for number, sql in scripts().items():
             if number > version:
                 db.execute(sql)
-                if number == _WHOLE_VECTORS:
-                    _shorten_vectors(db)
+                if number == _COPIES_VECTORS:
+                    _copy_vectors(db)
                 db.execute(f"PRAGMA user_version = {number}")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("COMMIT")
@@ -86,15 +91,21 @@ def migrate(db: apsw.Connection, path: Path) -> None:
         raise
 
 
-def _shorten_vectors(db: apsw.Connection) -> None:
-    """Rewrite the vectors of models that have int16 from now on."""
+def _copy_vectors(db: apsw.Connection) -> None:
+    """Copy the vectors into their new table, those of models with int16 in that form."""
 
     def int16_of(*blobs: Any) -> bytes:
         import numpy as np
 
-        vectors = np.frombuffer(blobs[0], "<f4")[None]
+        blob: bytes = blobs[0]
+        if len(blob) % vector_forms.FLOAT_BYTES:
+            return blob  # damaged: searches pass it by
+        vectors = np.frombuffer(blob, "<f4")[None]
+        if not (vectors.any() and np.isfinite(vectors).all()):
+            return blob
         return vector_forms.stored(vectors, vector_forms.INT16_BYTES).tobytes()
 
     db.create_scalar_function("int16_of", int16_of, 1, deterministic=True)
-    db.execute(_SHORTEN, (vector_forms.INT16_BYTES,))
+    db.execute(_COPY_VECTORS, (vector_forms.INT16_BYTES,))
+    db.execute(_COPY_COUNTER)
     db.create_scalar_function("int16_of", None, 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 import numpy as np
+import pytest
 
 import memcrdt
 from memcrdt.search.embedders.static import StaticEmbedder
@@ -30,12 +31,26 @@ def test_vectors_of_an_earlier_version_become_shorter(tmp_path: Path) -> None:
         assert memory.doctor().problems == ()
 
 
+@pytest.mark.parametrize("damaged", [b"abc", bytes(1_024), b"\xff" * 1_024, b""])
+def test_a_damaged_vector_keeps_no_home_closed(tmp_path: Path, damaged: bytes) -> None:
+    """It stays as it is. Its memory is found by its words, and the others as before."""
+    with memcrdt.open(tmp_path, embedder="static") as memory:
+        memory.add_many(TEXTS)
+    with closing(apsw.Connection(str(tmp_path / "memories.db"))) as db:
+        _take_back(db)
+        db.execute("UPDATE vectors SET embedding = ? WHERE vector = 2", (damaged,))
+    with memcrdt.open(tmp_path, embedder="static") as memory:
+        assert [memory.search(query)[0].memory.text for query in ("cat sofa", "when do we deploy?")] == [
+            "The cat sleeps on the sofa",
+            "Deploys go out on Tuesdays",
+        ]
+
+
 def _take_back(db: apsw.Connection) -> None:
     """Make a store of schema 16, whose vectors are float32."""
     floats = StaticEmbedder().embed([names_apart(text) for text in TEXTS])
     with db:
         for vector, numbers in enumerate(floats.astype(np.float32), start=1):
             db.execute("UPDATE vectors SET embedding = ? WHERE vector = ?", (numbers.tobytes(), vector))
-        assert db.changes() == 1
         db.execute("ALTER TABLE models DROP COLUMN element_bytes")
         db.execute("PRAGMA user_version = 16")

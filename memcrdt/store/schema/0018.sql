@@ -1,0 +1,3 @@
+-- The vectors of 0017.sql, once they are copied.
+
+DROP TABLE vectors_before;
