@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from memcrdt.config import EMBEDDER_VARIABLE
 from memcrdt.memory.memory import Memory
+from memcrdt.model.ports import DEFAULT_PAIRING_PORT
 from memcrdt.paths import STATE_VARIABLE
 from memcrdt.testing.memories import Clock, open_memory
 from memcrdt.testing.models import write_tiny_model
@@ -53,6 +54,15 @@ def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if sys.dont_write_bytecode:  # each of hundreds of processes would compile the whole package again
             patch.delitem(os.environ, "PYTHONDONTWRITEBYTECODE", raising=False)
             patch.setitem(os.environ, "PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp().parent / "bytecode"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pairing_port() -> Iterator[None]:
+    """Let each worker show its codes at a port of its own, so that no test dials the device of another test."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memcrdt.pairing.inviting.DEFAULT_PAIRING_PORT", DEFAULT_PAIRING_PORT + 100 * (worker + 1))
         yield
 
 
