@@ -53,7 +53,9 @@ def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setitem(os.environ, "XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         if sys.dont_write_bytecode:  # each of hundreds of processes would compile the whole package again
             patch.delitem(os.environ, "PYTHONDONTWRITEBYTECODE", raising=False)
-            patch.setitem(os.environ, "PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp().parent / "bytecode"))
+            folder = tmp_path_factory.getbasetemp()
+            shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+            patch.setitem(os.environ, "PYTHONPYCACHEPREFIX", str(shared / "bytecode"))
         yield
 
 
