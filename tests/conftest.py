@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,15 +16,32 @@ from hypothesis import HealthCheck, settings
 
 from memcrdt.config import EMBEDDER_VARIABLE
 from memcrdt.memory.memory import Memory
+from memcrdt.model.ports import DEFAULT_PAIRING_PORT
 from memcrdt.paths import STATE_VARIABLE
 from memcrdt.testing.memories import Clock, open_memory
 from memcrdt.testing.models import write_tiny_model
 
 pytest_plugins = ["tests.network"]
 
+# A folder on a disk makes each of hundreds of thousands of syncs take a millisecond. Linux has this one in memory.
+_MEMORY_DISK = Path("/dev/shm")
+_ROOM = 6 << 30  # bytes; what tests leave there takes a third of it
+
 # Machines under load are sometimes slow. The result of a test must not depend on that.
 settings.register_profile("memcrdt", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("memcrdt")
+
+
+def pytest_configure() -> None:
+    """Put the folders of tests on a disk in memory if it has room, and if nobody has chosen another place."""
+    if _MEMORY_DISK.is_dir() and shutil.disk_usage(_MEMORY_DISK).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY_DISK))
+
+
+def pytest_collection_finish() -> None:
+    """Keep thousands of collected tests out of the garbage collector, which would look at them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,6 +51,20 @@ def _state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setitem(os.environ, EMBEDDER_VARIABLE, "static")  # the transformer of "auto" has tests of its own
         patch.setitem(os.environ, STATE_VARIABLE, str(tmp_path_factory.mktemp("state")))
         patch.setitem(os.environ, "XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+        if sys.dont_write_bytecode:  # each of hundreds of processes would compile the whole package again
+            patch.delitem(os.environ, "PYTHONDONTWRITEBYTECODE", raising=False)
+            folder = tmp_path_factory.getbasetemp()
+            shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+            patch.setitem(os.environ, "PYTHONPYCACHEPREFIX", str(shared / "bytecode"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pairing_port() -> Iterator[None]:
+    """Let each worker show its codes at a port of its own, so that no test dials the device of another test."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("memcrdt.pairing.inviting.DEFAULT_PAIRING_PORT", DEFAULT_PAIRING_PORT + 100 * (worker + 1))
         yield
 
 

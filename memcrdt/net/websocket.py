@@ -7,6 +7,7 @@ import itertools
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import WeakSet
 
 import aiohttp
 from aiohttp import web
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp.client_proto import ResponseHandler
+    from aiohttp.client_reqrep import ConnectionKey
     from aiohttp.tracing import Trace
 
     from memcrdt.net.addresses import Address
@@ -149,7 +151,7 @@ class WebSocketClient:
         return WebSocketFrameStream(socket, certificate_hash(certificate), remote)
 
     async def close(self) -> None:
-        """Free the sockets of unfinished attempts. Open streams stay open."""
+        """Free the sockets of unfinished attempts and of closed streams. Open streams stay open."""
         await self._session.close()
 
     def _unreachable(self, name: str, port: int | None, cause: Exception) -> UnreachableError:
@@ -172,6 +174,7 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self) -> None:
         self._context = dialer_context()
         self._lent: dict[str, sockets.socket] = {}
+        self._ending: WeakSet[asyncio.Transport] = WeakSet()  # of streams that were closed, until the other side knows
         self._numbers = itertools.count(1)
         super().__init__(ssl=self._context, force_close=True, limit=0)
 
@@ -185,6 +188,17 @@ class _Connector(aiohttp.TCPConnector):
         """Close the socket of a URL if nothing used it."""
         if connected := self._lent.pop(url.host or "", None):
             connected.close()
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Close everything. Nobody would wait until the other sides have answered the ends of closed streams."""
+        for transport in self._ending:
+            transport.abort()
+        await super().close(abort_ssl=abort_ssl)
+
+    def _release(self, key: ConnectionKey, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        if isinstance(protocol.transport, asyncio.Transport):
+            self._ending.add(protocol.transport)
+        super()._release(key, protocol, should_close=should_close)
 
     async def _create_connection(
         self,

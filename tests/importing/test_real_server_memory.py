@@ -17,6 +17,8 @@ from tests import npm
 
 PACKAGE = "@modelcontextprotocol/server-memory"
 
+pytestmark = pytest.mark.xdist_group("server-memory")  # one worker installs the package once
+
 
 @pytest.fixture(name="server", scope="module")
 def _server(tmp_path_factory: pytest.TempPathFactory) -> Path:

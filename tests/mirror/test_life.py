@@ -12,7 +12,7 @@ from tests.mirror.life import live, no_sync
 
 @pytest.mark.parametrize(
     ("source", "deletes", "steps"),
-    [("markdown", False, 1_000), ("markdown", True, 300), ("claude-code", False, 300), ("claude-code", True, 300)],
+    [("markdown", False, 500), ("markdown", True, 300), ("claude-code", False, 300), ("claude-code", True, 300)],
 )
 @pytest.mark.timeout(600)
 def test_a_life_with_crashes_on_both_machines_loses_no_text(

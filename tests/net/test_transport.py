@@ -27,7 +27,7 @@ from memcrdt.net.tls import dialer_context, new_credentials
 from memcrdt.net.websocket import PAIRING_PATH, PATH, SUBPROTOCOL
 
 if TYPE_CHECKING:
-    from tests.network import Device
+    from tests.network import CuttableRelay, Device
 
 DOCUMENT = b"the text of a memory"
 Eventually = Callable[[Callable[[], object]], Awaitable[None]]
@@ -43,6 +43,24 @@ async def test_an_accepted_device_is_connected(pair: Pair) -> None:
     assert desktop.served[0].peer.device == laptop.id
     assert desktop.served[0].peer.dialer_nonce == connection.peer.dialer_nonce
     await connection.close()
+
+
+async def test_a_closed_dialer_leaves_no_socket_of_a_closed_connection(
+    pair: Pair, make_relay: Callable[[Address], CuttableRelay], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other side may not have answered the end. Nobody would close the socket when the loop ends."""
+    monkeypatch.setattr("memcrdt.net.websocket.CLOSE_S", 0.05)
+    laptop, desktop = pair
+    relay = make_relay(desktop.listen())
+    connection = await laptop.dial(await relay.open())
+    assert await connection.receive() == DOCUMENT
+    relay.flows.clear()
+    ours = connection._stream._socket.get_extra_info("socket")
+    await connection.close()
+    assert ours.fileno() != -1
+    await laptop.dialer.close()
+    await asyncio.sleep(0)
+    assert ours.fileno() == -1
 
 
 async def test_an_unknown_device_is_refused_and_recorded(pair: Pair) -> None:

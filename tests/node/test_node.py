@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from memcrdt.memory.async_memory import THREADS, AsyncMemory
 from memcrdt.memory.memory import Memory
 from memcrdt.memory.sync import Serving
 from memcrdt.model.device_ids import shown
-from memcrdt.model.ports import DEFAULT_PORT
 from memcrdt.model.records import Forgotten
 from memcrdt.node.background import BackgroundNode
 from memcrdt.node.lock import NOTE_FILE, holder
@@ -184,8 +182,11 @@ async def test_a_port_in_use_is_an_error_and_leaves_nothing_locked(homes: tuple[
             assert node.port not in (None, port)
 
 
-async def test_a_port_taken_later_is_the_reason_in_the_status(make_memory: Callable[[str], Memory]) -> None:
+async def test_a_port_taken_later_is_the_reason_in_the_status(
+    make_memory: Callable[[str], Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is free at the start. It is taken when the first device is accepted and listening has to begin."""
+    monkeypatch.setattr("memcrdt.node.driver.PEERS_RETRY_S", 0.1)
     desktop = make_memory("desktop")
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -358,14 +359,15 @@ def test_wait_synced_is_true_when_the_other_has_everything(homes: tuple[Memory, 
     assert (state.behind, state.agreed_at is not None) == (0, True)
 
 
-def test_wait_synced_beside_the_network_of_another_home_leaves_no_address_behind(homes: tuple[Memory, Memory]) -> None:
+def test_wait_synced_beside_the_network_of_another_home_leaves_no_address_behind(
+    homes: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other home has the port. A temporary port would be dialed in vain later."""
     laptop, desktop = homes
     desktop.start_sync(**LOOPBACK)
     Peers(laptop.store).remember_address(desktop.store.device, f"127.0.0.1:{desktop.status().serving.port}")
-    with ExitStack() as stack:
-        with suppress(OSError):  # another process has it already
-            stack.enter_context(socket.create_server(("", DEFAULT_PORT)))
+    with socket.create_server(("", 0)) as taken:  # a test of another process could give the usual port back
+        monkeypatch.setattr("memcrdt.node.background.DEFAULT_PORT", taken.getsockname()[1])
         assert laptop.wait_synced(timeout=20)
     assert desktop.devices()[0].seen_at is not None
     assert desktop.devices()[0].addresses == ()

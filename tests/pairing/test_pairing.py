@@ -35,7 +35,6 @@ from memcrdt.net.identity import Identity
 from memcrdt.net.listener import Listener
 from memcrdt.net.websocket import PAIRING_PATH
 from memcrdt.node.node import Node
-from memcrdt.pairing import inviting
 from memcrdt.pairing.channel import PairingChannel, PairingOffer, spaces_to_join
 from memcrdt.pairing.codes import Code, parse_code
 from memcrdt.pairing.exchange import CodeExchange
@@ -245,10 +244,9 @@ async def test_a_refused_device_gets_an_error_on_both_sides(two: tuple[Memory, M
             await invitation.joined()
 
 
-async def test_a_code_expires(two: tuple[Memory, Memory], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_code_expires(two: tuple[Memory, Memory]) -> None:
     """After five minutes, here at once. Then nothing listens any more."""
     laptop, desktop = two
-    monkeypatch.setattr(inviting, "DEFAULT_PAIRING_PORT", 0)  # a test of another process may take the usual port next
     async with await invite(laptop, LOOPBACK) as invitation:
         with pytest.raises(PairingError, match="start pairing again"):
             await invitation.joined(expires_s=0)

@@ -63,6 +63,12 @@ def watch_reads(browser: Chrome) -> None:
     browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", source)
 
 
+def hurry(browser: Chrome) -> None:
+    """Let pages ask again twice a second for what no event tells them, instead of every 2, 5 or 15 seconds."""
+    source = "const every = setInterval; window.setInterval = (what, ms) => every(what, Math.min(ms, 500));"
+    browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": f"{{ {source} }}"})
+
+
 def unknown_reads(browser: Chrome) -> list[str]:
     """Leave the page, and return what it read from answers that do not have it."""
     browser.get("about:blank")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import memcrdt
-from tests.server.browser import chromium, unknown_reads, watch_reads
+from tests.server.browser import chromium, hurry, unknown_reads, watch_reads
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +56,7 @@ def _url(home: Path) -> Iterator[str]:
 def _chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with chromium(tmp_path_factory.mktemp("profile")) as browser:
         watch_reads(browser)
+        hurry(browser)
         yield browser
 
 

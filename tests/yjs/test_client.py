@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,7 @@ from memcrdt.yjs.protocol import Awareness, Presence, Step1, Update
 
 ID = "01JD8Z6Q4M0000000000000001"
 DEADLINE_S = 10
+SOON = aiohttp.ClientWSTimeout(ws_close=0.5)  # for the answer to a close: some servers here are kept busy
 
 
 def birth(text: str) -> dict[str, Any]:
@@ -88,11 +90,13 @@ class Talk:
 
 @pytest.fixture(name="talk")
 async def _talk(served: Any) -> AsyncIterator[Callable[..., Any]]:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as opened:
 
         async def connect(token: str | None = None, shard: int = 0) -> Talk:
-            url = f"{served.personal}/{shard}"
-            return Talk(await session.ws_connect(url, params={"token": token or served.token}, max_msg_size=0))
+            given: dict[str, Any] = {"params": {"token": token or served.token}, "max_msg_size": 0}
+            socket = await session.ws_connect(f"{served.personal}/{shard}", timeout=SOON, **given)
+            opened.push_async_callback(socket.close)  # or the collector complains of it in another test
+            return Talk(socket)
 
         yield connect
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -17,7 +18,7 @@ from memcrdt.store.membership.tokens import TokenTable
 from memcrdt.yjs import client as serving
 from memcrdt.yjs import protocol, space_protocol
 from memcrdt.yjs.protocol import Awareness, Presence, Step1, Update
-from tests.yjs.test_client import DEADLINE_S, ID, birth
+from tests.yjs.test_client import DEADLINE_S, ID, SOON, birth
 
 OTHER = "01JD8Z6Q4M0000000000000002"
 
@@ -102,11 +103,13 @@ class SpaceTalk:
 
 @pytest.fixture(name="talk")
 async def _talk(served: Any) -> AsyncIterator[Callable[..., Any]]:
-    async with aiohttp.ClientSession() as session:
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as opened:
 
         async def connect(token: str | None = None) -> SpaceTalk:
-            params = {"token": token or served.token}
-            return SpaceTalk(await session.ws_connect(served.personal, params=params, max_msg_size=0))
+            given: dict[str, Any] = {"params": {"token": token or served.token}, "max_msg_size": 0}
+            socket = await session.ws_connect(served.personal, timeout=SOON, **given)
+            opened.push_async_callback(socket.close)  # or the collector complains of it in another test
+            return SpaceTalk(socket)
 
         yield connect
 

@@ -24,6 +24,16 @@ from memcrdt.store.overview import peer_states
 _numbers = itertools.count(1)
 WAIT_S = 60.0
 
+# `memcrdt` that notices within moments that the other end of a connection is gone. The product takes 22 s for it.
+_ALERT = """
+import sys
+from memcrdt.cli import main
+from memcrdt.net import websocket
+websocket.HEARTBEAT_S = 1.0
+sys.argv[0] = "memcrdt"
+main()
+"""
+
 
 class Host:
     """A machine with one home. Its processes run in its namespace; its files are read from outside."""
@@ -46,11 +56,10 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: tuple[str, ...] = ("-m", "memcrdt")) -> subprocess.Popen[str]:
         """Start a `memcrdt` command."""
-        process = subprocess.Popen(
-            self._command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
-        )
+        command = self._command(*arguments, program=program)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         self.started.append(process)
         return process
 
@@ -67,9 +76,10 @@ class Host:
         assert process.stdout.readline() == "attacking\n"
         return taken
 
-    def serve(self, *options: str) -> subprocess.Popen[str]:
-        """Start `memcrdt serve`, and return when it listens."""
-        process = self.start("serve", "--json", *options)
+    def serve(self, *options: str, alert: bool = False) -> subprocess.Popen[str]:
+        """Start `memcrdt serve`, and return when it listens. If `alert`, it soon notices that a connection is dead."""
+        program = ("-c", _ALERT) if alert else ("-m", "memcrdt")
+        process = self.start("serve", "--json", *options, program=program)
         while json.loads(process.stdout.readline())["port"] is None:
             pass
         return process
@@ -160,7 +170,8 @@ class Host:
         """Connect the machine to the switch."""
         run("ip", "netns", "add", self.namespace)
         self.lab.in_switch("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.namespace)
-        run("ip", "netns", "exec", self.namespace, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", check=False)
+        at_once = [f"net.ipv6.conf.{link}.accept_dad=0" for link in ("all", "eth0")]  # IPv6 addresses count at once
+        run("ip", "netns", "exec", self.namespace, "sysctl", "-qw", *at_once, check=False)
         self.lab.in_switch("link", "set", self.name, "up")
         self._ip("link", "set", "lo", "up")
         self._ip("link", "set", "eth0", "up")
@@ -170,19 +181,9 @@ class Host:
     def _ip(self, *arguments: str) -> None:
         run("ip", "-n", self.namespace, *arguments)
 
-    def _command(self, *arguments: str) -> list[str]:
-        return [
-            "ip",
-            "netns",
-            "exec",
-            self.namespace,
-            sys.executable,
-            "-m",
-            "memcrdt",
-            "--home",
-            str(self.home),
-            *arguments,
-        ]
+    def _command(self, *arguments: str, program: tuple[str, ...] = ("-m", "memcrdt")) -> list[str]:
+        inside = ["ip", "netns", "exec", self.namespace, sys.executable, *program]
+        return [*inside, "--home", str(self.home), *arguments]
 
 
 class Lab:
