@@ -171,12 +171,20 @@ def _translated(problem: BaseException) -> tuple[str, int]:
         case errors.MemcrdtError():
             return str(problem), exit_code(problem)
         case OSError():
-            _drop_output()
-            return f"{problem.filename or 'writing the output'}: {problem.strerror or problem}", ERROR
+            return _of_system(problem), ERROR
         case click.Abort() if isinstance(problem.__context__, EOFError):  # also raised for Ctrl-C
             click.echo(err=True)  # ends the line of the prompt
             return "no answer came from stdin; answer the question, or give --yes", ERROR
     return "interrupted", INTERRUPTED
+
+
+def _of_system(problem: OSError) -> str:
+    """Return the message for an error of the system that no command expects: one with a file, or with the output."""
+    why = problem.strerror or str(problem)
+    if problem.filename is not None:
+        return f"{problem.filename} cannot be used ({why}); check the path, its owner and its permissions"
+    _drop_output()
+    return f"writing the output: {why}"
 
 
 def exit_code(problem: errors.MemcrdtError) -> int:

@@ -38,19 +38,29 @@ def respond(event: str, *, home: str | None = None, project: str | None = None) 
         else:
             told = _context(event, home, project, asked)
     except Exception as exc:  # noqa: BLE001 - whatever is wrong here, the client goes on without memories
-        print(f"memcrdt: nothing done for {ascii(event[:40])[1:-1]}: {ascii(str(exc))[1:-1]}", file=sys.stderr)
+        if sys.stderr is not None:  # print() would write to stdout instead, where the client reads JSON
+            print(f"memcrdt: nothing done for {ascii(event[:40])[1:-1]}: {ascii(str(exc))[1:-1]}", file=sys.stderr)
     print(json.dumps(_answer(event, told)))  # ASCII: some clients read stdout in the encoding of the system
 
 
 def _asked(data: bytes) -> Mapping[str, Any]:
-    """Return the object of a client; empty if it is too big or no JSON object."""
-    if len(data) > INPUT_BYTES:
+    """Return the object of a client; empty if it sent nothing.
+
+    Raises:
+        ValueError: It is too big, or no JSON object. The folder of the client is then unknown, and the memories of
+            another project would be worse than none.
+    """
+    if not data.strip():
         return {}
+    if len(data) > INPUT_BYTES:
+        raise ValueError(f"stdin has over {INPUT_BYTES:,} bytes")
     try:
         asked = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return asked if isinstance(asked, dict) else {}
+    except (ValueError, RecursionError) as exc:
+        raise ValueError("stdin is not JSON") from exc
+    if not isinstance(asked, dict):
+        raise ValueError("stdin has JSON, but no object")
+    return asked
 
 
 def _context(event: str, home: str | None, project: str | None, asked: Mapping[str, Any]) -> str:

@@ -145,7 +145,7 @@ def serve_command(
     in_json = log_format == "json"
     face.json = face.json or in_json
     if log is not None:
-        sys.stdout = sys.stderr = _LogFile(log, stamped=not in_json)
+        sys.stdout = sys.stderr = _opened(log, stamped=not in_json)
     with (
         messages_as_json(in_json),
         face.begin() as memory,
@@ -190,6 +190,16 @@ class _LogFile(io.TextIOWrapper):
             )
             self._begins = line.endswith("\n")
         return len(text)
+
+
+def _opened(path: Path, *, stamped: bool) -> _LogFile:
+    """Return the log of this run. Raises click.BadParameter if it cannot be written."""
+    try:
+        return _LogFile(path, stamped=stamped)
+    except OSError as exc:
+        raise click.BadParameter(
+            f"{path} cannot be written ({exc.strerror}); name another file", param_hint="'--log'"
+        ) from exc
 
 
 def _yjs(yjs_host: str, yjs_port: int, yjs_cert: Path | None, yjs_key: Path | None) -> YjsOptions:

@@ -155,7 +155,9 @@ def _lines(status: Status, verbose: bool) -> dict[str, object]:
         "device": readable(status.device),
         "serving": _where(status),
         "size": _room(status, verbose),
-        "search": _search(search) if verbose or not search.is_ready or search.suggestion else None,
+        "search": _search(search, served=status.serving is not None)
+        if verbose or not search.is_ready or search.suggestion
+        else None,
         "ignored": status.ignored or None,
         "quarantined": status.quarantined or None,
         "to scrub": status.to_scrub or None,
@@ -213,13 +215,15 @@ def _room(status: Status, verbose: bool) -> str:
     return f"{size(status.size)}; {budget.used / budget.limit:.0%} of the budget of {size(budget.limit)} is in use"
 
 
-def _search(search: SearchStatus) -> str:
-    """Return the model, its backlog, and its error."""
+def _search(search: SearchStatus, *, served: bool) -> str:
+    """Return the model, its backlog with what works it off, and its error."""
     words = [" with ".join(filter(None, (search.model, search.second_model))) or "words only, without a model"]
     if search.next_model:
         words.append(f"changing to {search.next_model}")
     if search.waiting:
         words.append(f"memories waiting to be embedded: {search.waiting:,}")
+        if not served and not search.error:
+            words.append("`memcrdt serve` or `memcrdt model status --wait` embeds them")
     return "; ".join([*words, *(each for each in (search.error, search.suggestion) if each)])
 
 

@@ -65,6 +65,9 @@ def update_command(face: Face, /, id: str, text: str | None, clear: tuple[str, .
     if both := given(options).keys() & set(clear):
         raise click.UsageError(f"give --{_flag(min(both))} or clear it, not both")
     changes = {**given(options), **{name: _CLEARED[name] for name in clear}}
+    if "tags" in changes and changes.keys() & {"add_tags", "remove_tags"}:
+        whole = "--clear tags removes" if "tags" in clear else "--tag replaces"
+        raise click.UsageError(f"{whole} all tags; give it without --add-tag and --remove-tag")
     if text is not None:
         changes["text"] = read_text(text)
     if not changes.keys() - {"expected"}:

@@ -93,7 +93,10 @@ class SettingsChange:
         if target.exists():
             backup = target.with_name(target.name + _BACKUP)
             shutil.copy2(target, backup)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        try:
+            handle, name = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        except OSError as exc:  # nobody knows the name of the temporary file
+            raise OSError(exc.errno, exc.strerror, str(target)) from exc
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(self.after.encode())

@@ -11,6 +11,7 @@ import anyio.to_thread
 from mcp.server import MCPServer
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from pydantic import ValidationError
 
 import memcrdt
 from memcrdt.mcp.calls import Calls
@@ -29,6 +30,8 @@ from memcrdt.mcp.texts import (
 from memcrdt.mcp.tools import Tools
 from memcrdt.mcp.workspace import Workspace
 from memcrdt.service.access import Access
+from memcrdt.service.problems import Problem
+from memcrdt.service.refused_arguments import reason_of
 
 if TYPE_CHECKING:
     from mcp_types import CallToolResult, InputRequiredResult
@@ -109,12 +112,18 @@ class MemoryServer(MCPServer[Any]):
             key if key in known or ALIASES.get(key) not in known else ALIASES[key]: value
             for key, value in arguments.items()
         }
+        names = f"Its parameters are {', '.join(known)}."
         if unknown := sorted(given.keys() - known) if tool is not None else ():
-            raise ToolError(f"{name} has no parameter {unknown[0]!r}. Its parameters are {', '.join(known)}.")
+            raise _refusal(f"{name} has no parameter {unknown[0]!r}", names)
         required = [] if tool is None else tool.parameters.get("required", [])
         if missing := [each for each in required if each not in given]:
-            raise ToolError(f"{name} needs the parameter {missing[0]!r}. Its parameters are {', '.join(known)}.")
-        return await super().call_tool(name, given, context)
+            raise _refusal(f"{name} needs the parameter {missing[0]!r}", names)
+        try:
+            return await super().call_tool(name, given, context)
+        except ToolError as exc:
+            if isinstance(exc.__cause__, ValidationError):
+                raise _unfit(name, exc.__cause__) from exc
+            raise
 
     def _add_prompts(self) -> None:
         @self.prompt("recall", title="Recall", description="Recall what we know about a topic")
@@ -124,3 +133,17 @@ class MemoryServer(MCPServer[Any]):
         @self.prompt("wrap-up", title="Wrap up this session", description="Store what the next session needs")
         def wrap_up() -> str:
             return WRAP_UP_PROMPT
+
+
+def _refusal(reason: str, remedy: str = "Correct the argument and repeat the call.") -> ToolError:
+    """Return a refusal of arguments, in the form of all refusals."""
+    return ToolError(str(Problem(code="invalid_input", reason=reason, remedy=remedy)))
+
+
+def _unfit(tool: str, error: ValidationError) -> ToolError:
+    """Return a refusal of a value of another type. The SDK would show the classes and the web site of pydantic."""
+    errors = error.errors(include_url=False)
+    name = errors[0]["loc"][0] if errors[0]["loc"] else ""
+    # A parameter of several types has an error for each of them.
+    reasons = dict.fromkeys(reason_of(each) for each in errors if each["loc"][:1] == (name,))
+    return _refusal(f"the parameter {name!r} of {tool} does not fit: {' or '.join(reasons)}")

@@ -11,7 +11,7 @@ from mcp.server.mcpserver import Context, Elicit, Resolve
 from mcp_types import CallToolResult, ToolAnnotations
 from pydantic import BaseModel, Field
 
-from memcrdt.errors import MemcrdtError
+from memcrdt.errors import InputError, MemcrdtError
 from memcrdt.mcp.calls import Calls, result, text_of
 from memcrdt.mcp.texts import DESCRIPTIONS, PARAMETERS
 from memcrdt.model.serialization import to_json
@@ -27,6 +27,7 @@ Revisions: TypeAlias = str | list[str] | None
 _READ: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 _ADD: Final = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 _CHANGE: Final = _ADD.model_copy(update={"destructive_hint": True})
+_NONE_TO_FORGET: Final = "nothing to forget: no memory fits, or it was forgotten before"
 
 
 class Confirmation(BaseModel):
@@ -168,7 +169,13 @@ class Tools:
 
     def add_memories(self, ctx: Context[Any, Any], memories: list[str | dict[str, Any]]) -> CallToolResult:
         items = [{"text": item} if isinstance(item, str) else item for item in memories]
-        return self._saved(ctx, lambda service: service.add_many(items))
+
+        def add(service: Service) -> list[Saved]:
+            if not items:  # an answer without a word would look like a success
+                raise InputError("there is no memory to store; give at least one")
+            return service.add_many(items)
+
+        return self._saved(ctx, add)
 
     def update_memory(
         self,
@@ -250,7 +257,8 @@ class Tools:
                     token = service.confirmation(id, **given)
                 done = service.forget(id, dry_run=dry_run, confirm=token, expected=expected, **given)
                 said = "would be forgotten" if dry_run else "forgotten here, and on every other device when it syncs"
-                return result(f"{counted(done.count)} {said}", done.to_dict())
+                told = f"{counted(done.count)} {said}" if done.count else _NONE_TO_FORGET
+                return result(told, done.to_dict())
 
             return self.calls.call(ctx, call)
 

@@ -14,14 +14,14 @@ from memcrdt.model import attributes, limits
 from memcrdt.model.attributes import ValueType, taken_by
 from memcrdt.model.filters import Include, Order
 from memcrdt.model.scopes import Category
+from memcrdt.service.refused_arguments import ID, NOT_BLANK
 
 PAGE: Final = 50
 MOST: Final = 200  # of a page
 MOST_HOURS: Final = 720  # of activity: a month
-ID: Final = r"^[0-7][0-9A-HJKMNP-TV-Z]{25}$"
 
 Id: TypeAlias = Annotated[str, Field(pattern=ID, examples=["01K9XQ3V7M2ZC4T8N6B5R1D0PE"])]
-Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=limits.TEXT_BYTES, pattern=r"\S")]
+Text: TypeAlias = Annotated[str, Field(min_length=1, max_length=limits.TEXT_BYTES, pattern=NOT_BLANK)]
 Label: TypeAlias = Annotated[str, Field(min_length=1, max_length=limits.LABEL_CHARS)]
 Labels: TypeAlias = Annotated[list[Label], Field(max_length=limits.FILTER_VALUES)]
 Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=limits.TAG_CHARS)]

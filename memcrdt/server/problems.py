@@ -17,7 +17,8 @@ from starlette.types import ASGIApp
 from memcrdt.errors import MemcrdtError, StaleRevisionError
 from memcrdt.server.callers import service_of
 from memcrdt.service import resources
-from memcrdt.service.problems import ConfirmationError, problem_of
+from memcrdt.service.problems import ConfirmationError, problem_of, remedy_of
+from memcrdt.service.refused_arguments import reason_of
 
 MEDIA_TYPE: Final = "application/problem+json"
 TYPES: Final = "/v1/problems/"  # the address of the description of a type
@@ -169,11 +170,11 @@ def _stale(request: Request, error: Exception) -> JSONResponse:
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     errors = [
-        {"location": "/".join(map(str, each["loc"]))[:_SHOWN_CHARS], "detail": str(each["msg"])[:_SHOWN_CHARS]}
+        {"location": "/".join(map(str, each["loc"]))[:_SHOWN_CHARS], "detail": reason_of(each)[:_SHOWN_CHARS]}
         for each in error.errors()[:_MOST_ERRORS]
     ]
     first = f"{errors[0]['location']}: {errors[0]['detail']}" if errors else "the request does not fit"
-    return problem("invalid_input", first, remedy="Correct the argument and repeat the call.", errors=errors)
+    return problem("invalid_input", first, remedy=remedy_of("invalid_input"), errors=errors)
 
 
 def _of_http(request: Request, error: Exception) -> JSONResponse:
@@ -207,4 +208,5 @@ def described(code: str) -> JSONResponse:
     if code not in KINDS:
         return problem("no_such_route", f"there is no type of problem {code[:_SHOWN_CHARS]!r}")
     status, title = KINDS[code]
-    return JSONResponse({"type": TYPES + code, "title": title, "status": status, "remedy": _REMEDIES.get(code)})
+    remedy = _REMEDIES.get(code) or remedy_of(code)
+    return JSONResponse({"type": TYPES + code, "title": title, "status": status, "remedy": remedy})

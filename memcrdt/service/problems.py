@@ -99,3 +99,10 @@ def problem_of(error: MemcrdtError) -> Problem:
             confirm = f' confirm="{error.confirm}".' if isinstance(error, ConfirmationError) else ""
             return Problem(code=code, reason=str(error), remedy=remedy + confirm)
     return Problem(code="failed", reason=str(error), remedy="Run `memcrdt status`.")
+
+
+def remedy_of(code: str) -> str | None:
+    """Return the next step after any problem of this code, or None if no exception has it."""
+    remedies = {code: remedy for _, code, remedy in _KINDS}
+    confirm = " the `confirm` of the answer." if code == "confirmation_required" else ""
+    return remedies[code] + confirm if code in remedies else None

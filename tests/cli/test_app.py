@@ -221,6 +221,17 @@ def test_output_that_cannot_be_written_is_an_error(process: Cli, home: Path) -> 
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="the folder of the settings is not named by HOME")
+def test_a_file_that_cannot_be_used_is_named_with_the_next_step(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no command expects it: what happened, to what, and what to look at."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file"))
+    ran = cli("mcp", "install", "--client", "codex")
+    ran.failed(1, "config.toml cannot be used (Not a directory); check the path, its owner")
+
+
 def test_pipes_carry_utf_8_whatever_the_locale(process: Cli, home: Path) -> None:
     """Any text passes unchanged through arguments, stdin and pipes."""
     plain = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}

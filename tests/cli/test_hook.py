@@ -100,6 +100,37 @@ def test_hostile_input_never_stops_the_client(cli: Cli, folder: Path, event: str
     assert (ran.code, len(ran.json)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("stdin", "reason"),
+    [
+        (b"{", "stdin is not JSON"),
+        (b"[" * 100_000, "stdin is not JSON"),
+        (b"[]", "stdin has JSON, but no object"),
+        (b'{"prompt": "' + b"x" * INPUT_BYTES + b'"}', "stdin has over 1,048,576 bytes"),
+    ],
+    ids=["cut", "deep", "list", "huge"],
+)
+def test_broken_json_gets_no_memories(cli: Cli, folder: Path, stdin: bytes, reason: str) -> None:
+    """The folder of the client is unknown, so memories of the wrong project could be told. The reason is on stderr."""
+    ran = cli("hook", "SessionStart", stdin=stdin)
+    assert (ran.code, ran.json) == (0, [{}])
+    assert ran.err == f"memcrdt: nothing done for SessionStart: {reason}\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes stderr")
+def test_a_reason_never_stands_on_stdout() -> None:
+    """A client that closed stderr still reads one JSON object."""
+    ran = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m memcrdt hook SessionStart 2>&-', sys.executable],
+        input="{",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout == "{}\n"
+
+
 def test_a_hook_creates_no_memory(cli: Cli, home: Path) -> None:
     """Without a home, a hook has nothing to say and creates none."""
     assert told(cli, "SessionStart") == {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -184,3 +186,14 @@ def test_an_installed_hook_answers(cli: Cli, user: Path) -> None:
     (command,) = commands(settings(user / ".claude" / "settings.json")["hooks"]["SessionStart"][0])
     ran = subprocess.run(command, shell=True, input="{}", capture_output=True, text=True, timeout=60, check=True)
     assert "Tuesdays" in json.loads(ran.stdout)["hookSpecificOutput"]["additionalContext"]
+
+
+def test_settings_that_cannot_be_written_are_named(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not the temporary file beside them, whose name says nothing to the user."""
+
+    def refuse(dir: Path, prefix: str) -> tuple[int, str]:
+        raise PermissionError(errno.EACCES, "Permission denied", f"{dir}/{prefix}1x2y")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    ran = cli("mcp", "install", "--client", "claude-code")
+    ran.failed(1, ".claude.json cannot be used (Permission denied)")

@@ -111,6 +111,12 @@ def test_a_device_that_is_not_trusted_is_told_so_and_listed(
     assert cli("list", "--home", str(laptop)).out == ""
 
 
+def test_a_log_that_cannot_be_written_is_a_wrong_option(cli: Cli, tmp_path: Path) -> None:
+    """The message names the file, and says what to do."""
+    ran = cli("serve", "--log", str(tmp_path / "missing" / "serve.log"))
+    ran.failed(2, "'--log'", "serve.log cannot be written", "name another file")
+
+
 def test_one_process_serves_a_home(cli: Cli, homes: list[Path], serve: Serve, process: Cli) -> None:
     """A second process is refused with exit code 4, and the message names the first one."""
     server = serve(homes[0])

@@ -182,9 +182,21 @@ def test_where_a_process_listens_is_told_with_the_true_reason(serving: Serving, 
 
 def test_what_search_still_has_to_do_is_told_in_words() -> None:
     """The change of model, the backlog, and the error that stops it."""
-    assert _search(SearchStatus(None, None, None, 0, None)) == "words only, without a model"
+    assert _search(SearchStatus(None, None, None, 0, None), served=False) == "words only, without a model"
     changing = SearchStatus(model="a", second_model="s", next_model="b", waiting=1_200, error="no such file")
-    assert _search(changing) == "a with s; changing to b; memories waiting to be embedded: 1,200; no such file"
+    assert (
+        _search(changing, served=False)
+        == "a with s; changing to b; memories waiting to be embedded: 1,200; no such file"
+    )
+
+
+@pytest.mark.parametrize(
+    ("served", "words"), [(True, ""), (False, "; `memcrdt serve` or `memcrdt model status --wait` embeds them")]
+)
+def test_what_works_the_backlog_off_is_named_if_nothing_does(served: bool, words: str) -> None:
+    """Commands end too soon to embed, so whoever uses nothing else would see the backlog for ever."""
+    waiting = SearchStatus(model="a", second_model="s", next_model=None, waiting=2, error=None)
+    assert _search(waiting, served=served) == f"a with s; memories waiting to be embedded: 2{words}"
 
 
 def test_a_model_for_other_languages_is_suggested(cli: Cli, home: Path) -> None:

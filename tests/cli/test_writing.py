@@ -100,7 +100,8 @@ def test_update_replaces_all_tags(cli: Cli) -> None:
     """--tag names the new tags, and --clear tags removes all."""
     added = add(cli, "one", "--tag", "a", "--tag", "b")
     assert cli("update", added, "--tag", "c", "--tag", "b", "--json").json[0]["tags"] == ["b", "c"]
-    cli("update", added, "--tag", "c", "--add-tag", "d").failed(2, "replaces all tags")
+    cli("update", added, "--tag", "c", "--add-tag", "d").failed(2, "--tag replaces all tags; give it without --add-tag")
+    cli("update", added, "--clear", "tags", "--add-tag", "d").failed(2, "--clear tags removes all tags")
     cli("update", added, "--tag", "c", "--clear", "tags").failed(2, "give --tag or clear it")
     assert cli("update", added, "--clear", "tags", "--json").json[0]["tags"] == []
 

@@ -135,6 +135,40 @@ async def test_a_missing_parameter_is_refused_by_name(connect: Connect) -> None:
         assert "pydantic" not in said
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("add_memory", {"text": 3}, "the parameter 'text' of add_memory does not fit: give a text (invalid_input)."),
+        ("add_memory", {"text": "x", "tags": "ops"}, "'tags' of add_memory does not fit: give a list (invalid_input)."),
+        ("add_memory", {"text": "x", "pinned": "maybe"}, "does not fit: give true or false (invalid_input)."),
+        ("add_memory", {"text": "x", "colour": 1}, "has no parameter 'colour' (invalid_input). Its parameters are"),
+        ("search_memories", {"query": "x", "limit": "many"}, "does not fit: give a whole number (invalid_input)."),
+        ("search_memories", {"query": "x", "limit": 1.5}, "does not fit: give a whole number (invalid_input)."),
+        ("forget_memory", {"filters": "x"}, "does not fit: give a JSON object (invalid_input)."),
+        ("add_memories", {"memories": [3]}, "does not fit: give a text or give a JSON object (invalid_input)."),
+        ("add_memories", {"memories": []}, "there is no memory to store; give at least one (invalid_input)."),
+    ],
+)
+async def test_a_value_of_another_type_is_refused_in_plain_words(
+    connect: Connect, tool: str, arguments: dict[str, Any], said: str
+) -> None:
+    """The model reads what to give, and not the classes of the library that checks arguments."""
+    async with connect() as client:
+        refusal = await _refusal(client, tool, **arguments)
+        assert said in refusal
+        assert "pydantic" not in refusal
+
+
+async def test_forgetting_what_is_forgotten_says_so(connect: Connect) -> None:
+    """A model that reads "0 memories forgotten on every other device" does not know whether that is an error."""
+    async with connect() as client:
+        _, said = await _call(client, "add_memory", text="Ada prefers tea")
+        memory = said["memories"][0]["id"]
+        await _call(client, "forget_memory", id=memory)
+        text, said = await _call(client, "forget_memory", id=memory)
+        assert (text, said["count"]) == ("nothing to forget: no memory fits, or it was forgotten before", 0)
+
+
 async def test_a_refusal_says_what_to_do(connect: Connect) -> None:
     """It has a code, a reason and a remedy, and the server goes on."""
     async with connect() as client:

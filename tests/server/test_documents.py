@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra memcrdt[server] is not installed")
 
 import memcrdt
+from memcrdt.server.problems import KINDS
 from tests.server.conftest import serving
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -39,6 +40,17 @@ def test_every_command_of_the_pages_works(tmp_path: Path) -> None:
         assert len(statuses) > 14
         assert set(statuses) <= {200, 201, 412}
         assert statuses.count(412) == 1
+
+
+def test_the_page_of_problems_has_each_code_with_its_status() -> None:
+    """A client that looks a code up finds it, and with the status that the server sends."""
+    page = (DOCS / "rest" / "problems.md").read_text(encoding="utf-8")
+    rows = [row.split("|")[1:3] for row in page.splitlines() if row.startswith("| `") and "| status |" not in row]
+    listed = {}
+    for codes, statuses in rows:
+        names, numbers = re.findall(r"`(\w+)`", codes), re.findall(r"\d+", statuses)
+        listed.update(zip(names, numbers if len(numbers) == len(names) else numbers * len(names), strict=True))
+    assert listed == {code: str(status) for code, (status, _) in KINDS.items()}
 
 
 def _run(command: str, variables: dict[str, str], folder: Path) -> tuple[int, str]:

@@ -233,6 +233,33 @@ def test_a_problem_says_what_happened_and_what_to_do(client: TestClient) -> None
         assert said["remedy"]
         described = client.get(said["type"]).json()
         assert (described["title"], described["status"]) == (said["title"], status)
+        assert described["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        ({"text": 3}, "body/text: give a text"),
+        ({"text": ""}, "body/text: give at least 1 characters"),
+        ({"text": " "}, "body/text: give a text that is not blank"),
+        ({"text": "x", "colour": "red"}, "body/colour: there is no argument of this name; leave it out"),
+        ({"text": "x", "importance": 2}, "body/importance: give at most 1"),
+        ({"text": "x", "tags": "ops"}, "body/tags: give a list"),
+        ({"text": "x", "superseded_by": "nope"}, "body/superseded_by: "),
+        ({}, "body/text: it is missing; give it"),
+        ([], "body: give a JSON object"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_in_plain_words(client: TestClient, body: Any, detail: str) -> None:
+    """The words say what to give, and not how the library that checks arguments names it."""
+    assert client.post("/v1/memories", json=body).json()["detail"].startswith(detail)
+
+
+def test_an_address_with_a_wrong_id_says_what_an_id_is(client: TestClient) -> None:
+    """And not the pattern that it has to match."""
+    said = client.get("/v1/memories/nope").json()
+    assert said["detail"] == "path/id: give the id of a memory, which has 26 characters"
+    assert client.get("/v1/search").json()["detail"] == "query/q: it is missing; give it"
 
 
 def test_content_that_is_too_large_is_refused_before_it_is_read(client: TestClient) -> None:
