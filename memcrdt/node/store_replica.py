@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal, TypeVar
 
@@ -327,12 +327,12 @@ class _Taking:
     update: bytes
     scanned: Scan
     origin: str
-    transaction: Transaction | None = None
+    transaction: Transaction = field(init=False)
 
     @property
     def after(self) -> StateVector:
-        rows = self.transaction.rows if self.transaction is not None else ()
-        return next(log.state_vector_of(row) for row in rows if (row.space, row.number) == (self.space, self.shard))
+        place = (self.space, self.shard)
+        return next(log.state_vector_of(row) for row in self.transaction.rows if (row.space, row.number) == place)
 
     def __call__(self, transaction: Transaction) -> bool:
         self.transaction = transaction
