@@ -6,10 +6,10 @@ It is the floor of comparisons: commits are durable (WAL, synchronous=FULL), and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import apsw
 import sqlite_vec
@@ -20,6 +20,11 @@ from memcrdt.search.embedders.embedder import Embedder
 from memcrdt.search.index import registry
 from memcrdt.search.index.passages import PER_MEMORY
 from memcrdt.search.words import names_apart
+from memcrdt.store.sql import SqlConnection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LIMIT = 10
 DEPTH = 100  # rows of each of the two rankings that are fused
@@ -83,6 +88,19 @@ class BareSqlite:
         return [(float(score), str(text)) for score, text in self.db.execute(_FUSED, (words, vector))]
 
 
+def embedded(db: SqlConnection, embedder: Embedder) -> Iterator[tuple[int, str, NDArray[np.float32]]]:
+    """Yield the passage, text and vector of each memory. The vectors are not rounded as those of the store are.
+
+    Args:
+        db: A connection of the store of a memory. Each text has one passage.
+        embedder: It makes the vectors.
+    """
+    rows = db.execute(_SOURCE).fetchall()
+    vectors = embedder.embed([names_apart(text) for _, text in rows])
+    for (number, text), vector in zip(rows, vectors, strict=True):
+        yield number, text, vector
+
+
 def copy_of(memory: Memory, path: Path) -> BareSqlite:
     """Return a bare store with the texts of a memory, and their vectors. Its file is filled once.
 
@@ -99,7 +117,5 @@ def copy_of(memory: Memory, path: Path) -> BareSqlite:
         assert embedder is not None
         bare = BareSqlite(path, embedder)
         if not bare.db.execute("SELECT count(*) FROM vectors").get:
-            rows = source.execute(_SOURCE).fetchall()
-            vectors = embedder.embed([names_apart(text) for _, text in rows])
-            bare.insert((number, text, vector.tobytes()) for (number, text), vector in zip(rows, vectors, strict=True))
+            bare.insert((number, text, vector.tobytes()) for number, text, vector in embedded(source, embedder))
     return bare

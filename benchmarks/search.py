@@ -31,7 +31,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bare_sqlite import copy_of
+from bare_sqlite import copy_of, embedded
 from figures import installed_environment
 
 import memcrdt
@@ -142,9 +142,7 @@ def recall(memory: Memory, queries: list[str]) -> float:
 
     from memcrdt.search.index import registry
     from memcrdt.search.index.index import SearchIndex
-    from memcrdt.search.index.passages import PER_MEMORY
     from memcrdt.search.query.vectors import QueryVector, nearest
-    from memcrdt.search.words import names_apart
 
     index = memory.store.indexer
     assert isinstance(index, SearchIndex)
@@ -154,12 +152,10 @@ def recall(memory: Memory, queries: list[str]) -> float:
         assert model is not None
         embedder = index.embedders.get(model.name)
         assert embedder is not None
-        rows = db.execute(f"SELECT memory * {PER_MEMORY}, text FROM memories").fetchall()  # each has one passage
-        numbers = np.array([row[0] for row in rows])
-        vectors = embedder.embed([names_apart(row[1]) for row in rows])  # not rounded as those of the store are
+        passages, _, vectors = map(np.array, zip(*embedded(db, embedder), strict=True))
         for text in queries:
             query = QueryVector(embedder.embed_query(text), model, 0.0)
-            exact = numbers[np.argpartition(-(vectors @ query.vector), 10)[:10]]
+            exact = passages[np.argpartition(-(vectors @ query.vector), 10)[:10]]
             near = nearest(db, query, index.candidates(model.model), None, np.empty(0, np.int64)).cosines
             found += len(set(exact.tolist()) & set(near.passages[np.argsort(-near.scores)[:10]].tolist()))
     return found / (10 * len(queries))
