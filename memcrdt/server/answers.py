@@ -98,10 +98,10 @@ def page_response(request: Request, items: Iterable[MemoryResource], next_cursor
 
 
 def _tags(request: Request, name: str) -> list[str]:
-    """Return the entity tags of a header, weak ones with their mark."""
-    value = ", ".join(request.headers.getlist(name)).strip()
-    if not value:
+    """Return the entity tags of a header, weak ones with their mark. An empty header has one tag, that fits nothing."""
+    if name not in request.headers:
         return []
+    value = ", ".join(request.headers.getlist(name)).strip()
     if value == ANY:
         return [ANY]
     found = [f"{match['weak'] or ''}{match['tag']}" for match in _TAG.finditer(value[:_HEADER_CHARS])]

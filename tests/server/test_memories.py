@@ -65,6 +65,17 @@ def test_the_same_text_and_the_same_key_are_one_memory(client: TestClient) -> No
     assert only.status_code == 201
 
 
+def test_a_condition_without_a_tag_is_not_taken_for_none(client: TestClient) -> None:
+    """A client whose variable is empty must not write without its condition."""
+    path = _add(client).headers["location"]
+    for empty in ("", " "):
+        made = client.put("/v1/memories/by-key/a", json={"text": "Only once"}, headers={"If-None-Match": empty})
+        assert (made.status_code, client.get("/v1/memories/by-key/a").status_code) == (422, 404)
+        assert client.patch(path, json={"text": "Changed"}, headers={"If-Match": empty}).status_code == 412
+        assert client.delete(path, headers={"If-Match": empty}).status_code == 412
+        assert client.get(path, headers={"If-None-Match": empty}).status_code == 200
+
+
 def test_without_if_match_changes_merge_and_with_it_a_stale_one_is_refused(client: TestClient) -> None:
     """The refusal has what is there, with its version, so that the change can be made again."""
     added = _add(client)
