@@ -31,11 +31,13 @@ from memcrdt.net.identity import Identity
 from memcrdt.node.store_replica import StoreReplica
 from memcrdt.store.membership.members import Members
 from memcrdt.store.membership.peers import Peers
+from memcrdt.sync.replica import HIDDEN
 
 _MEMBER = "M" * 52
 _ROOT = b"\x08memories"
 _WITHOUT_REASON = (10, 400)  # times: fewer and more than are written again at once
 _CHAIN, _BESIDE = 20_000, 3_000  # writes of one key
+_COPIES = 50
 _TINY = 240_000  # registers in one update of 5 MB
 _TURNS = 12  # updates that follow each other, so that enough searches happen meanwhile
 _KEYS, _ADDS, _REVOCATIONS = 4, 900, 100
@@ -51,6 +53,9 @@ def measure_data(memory: Memory) -> None:
         _measure(memory, f"{_TURNS} {name}, {sum(map(len, updates)):,} bytes", partial(_apply_all, memory, updates))
     for count in _WITHOUT_REASON:
         _measure(memory, f"{count} times: delete everything in a shard", partial(_delete_everything, memory, count))
+    for count in _WITHOUT_REASON:
+        _measure(memory, f"{count} times: ask for all of a shard again", partial(_ask_again, memory, count))
+    _measure(memory, f"{_COPIES} whole copies without news", partial(_send_copies, memory))
     _measure(memory, "the next clock of the client id of the device, claimed", partial(_claim, memory))
     _measure_statements(memory)
     with tempfile.TemporaryDirectory() as folder:
@@ -158,6 +163,24 @@ def _delete_everything(memory: Memory, times: int) -> str:
         size = max(size, len(update))
         taken += replica.apply(space, shard, update, _MEMBER).status == "applied"
     return f"with up to {size:,} bytes each; {taken} were taken; {count - memory.count()} memories are gone"
+
+
+def _ask_again(memory: Memory, times: int) -> str:
+    """Ask for as many registers of a full shard as a message can name."""
+    replica, space, shard = StoreReplica(memory.store), memory.space("personal").id(), 1
+    head, copy = replica.head(), Shard.load(1, [replica.diff(space, shard, {}).update])
+    keys = list(copy.values())[:HIDDEN]
+    for _ in range(times):
+        replica.restate(space, shard, keys, _MEMBER)
+    return f"{len(keys):,} registers each, written again {replica.head() - head} times"
+
+
+def _send_copies(memory: Memory) -> str:
+    """Send a whole copy of a full shard: it is compared with the own one, register by register."""
+    replica, space, shard = StoreReplica(memory.store), memory.space("personal").id(), 1
+    copy = replica.diff(space, shard, {}).update
+    hidden = sum(len(replica.apply(space, shard, copy, _MEMBER).hidden) for _ in range(_COPIES))
+    return f"{len(copy):,} bytes each, {hidden} registers hidden"
 
 
 def _claim(memory: Memory) -> str:

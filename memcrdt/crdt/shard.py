@@ -115,11 +115,14 @@ class Shard:
         with self._transaction() as transaction:
             return {key: self._value(transaction, key) for key in self._keys.get(memory_id, ())}
 
+    def values(self) -> dict[str, Json]:
+        """Return all registers, in the order of their keys, including those under keys of no memory."""
+        with self._transaction() as transaction:
+            return {key: self._value(transaction, key) for key in self._sorted_keys()}
+
     def shrink(self) -> Edit:
         """Write again, without their largest fields, the registers that are too large to be sent."""
-        with self._transaction() as transaction:
-            values = {key: self._value(transaction, key) for key in self._sorted_keys()}
-        return self.write({key: sendable(value) for key, value in values.items() if not is_sendable(value)})
+        return self.write({key: sendable(value) for key, value in self.values().items() if not is_sendable(value)})
 
     def write(self, writes: Mapping[str, Json | Deleted]) -> Edit:
         """Write registers in one transaction. A register that has the value already is not written again."""

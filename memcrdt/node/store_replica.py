@@ -14,11 +14,11 @@ from memcrdt.crdt.pieces import cut
 from memcrdt.crdt.scan import Scan, ShardFullError, scan
 from memcrdt.errors import NotFoundError, RemoteProtocolError
 from memcrdt.model import limits
-from memcrdt.model.clocks import StateVector
+from memcrdt.model.clocks import StateVector, covers
 from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Adoption
 from memcrdt.model.predicates import is_text
-from memcrdt.store import alarms, digests, log, meta, quarantine, shared_log, spaces
+from memcrdt.store import alarms, claims, digests, log, meta, quarantine, shared_log, spaces, views
 from memcrdt.store.base import BaseStore
 from memcrdt.store.claims import ImpostorError, RewriteBudget, RewriteLimitError
 from memcrdt.store.documents import SpoiledError
@@ -30,7 +30,18 @@ from memcrdt.store.recovery import damage
 from memcrdt.store.spaces import Genesis, is_read_only
 from memcrdt.store.sql import SqlConnection
 from memcrdt.store.transaction import GapError, ShardAheadError, Transaction
-from memcrdt.sync.replica import Applied, Digest, LogEntry, LogPage, MembershipRecord, Replica, ShardDiff, SharedSpace
+from memcrdt.sync.replica import (
+    HIDDEN,
+    HIDDEN_CHARS,
+    Applied,
+    Digest,
+    LogEntry,
+    LogPage,
+    MembershipRecord,
+    Replica,
+    ShardDiff,
+    SharedSpace,
+)
 
 PIECE_BYTES = 4 * limits.MIB  # parts of an update that is too large to be sent; larger parts would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
@@ -133,6 +144,13 @@ class StoreReplica(Replica):
         first = next(cut(diff.update, PIECE_BYTES))
         return ShardDiff(first, {**theirs, **scan(first, own=True).after}, diff.seq, partial=True)
 
+    def diff_for(self, peer: str, space: str, shard: int, theirs: StateVector) -> ShardDiff:
+        # Nobody takes from a device that may only read what it has and we do not. So it can be ahead for good, and
+        # would never get a whole copy to compare its own with.
+        if not self._may_write(self._number(space), peer) and covers(theirs, self.state_vector(space, shard)):
+            theirs = {}
+        return super().diff_for(peer, space, shard, theirs)
+
     def _lacking(self, space: int, shard: int, theirs: StateVector) -> ShardDiff:
         with self._store.documents() as (db, documents):
             row = log.find_shard(db, space, shard)
@@ -154,11 +172,13 @@ class StoreReplica(Replica):
     def _apply(self, space: str, number: int, shard: int, update: bytes, origin: str) -> Applied:
         try:
             scanned = scan(update)
+            is_known = _is_whole(scanned) and covers(self.state_vector(space, shard), scanned.after)
             self._check_rewrites(number, scanned, origin)
             prepared = self._store.indexer.prepare([NewText(*each) for each in scanned.texts if is_text(each[0])])
             taking = _Taking(number, shard, update, scanned, origin)
             if self._store.commit(taking, prepared=prepared, origin=origin):
                 self._rewrites.note(origin, self._store.now_ms())
+            hidden = self._hidden(taking) if is_known and not origin.startswith(log.STOCK) else ()
         except SpoiledError as exc:
             damage.repair_shard(self._store, exc.shard)
             raise  # the update has a gap before it now, but that is not the sender's fault
@@ -169,7 +189,42 @@ class StoreReplica(Replica):
         except RemoteProtocolError as exc:
             refused = RefusedUpdate(number, shard, origin, str(exc), update, self._store.now_ms())
             return Applied(self._not_taken(exc, refused), self.state_vector(space, shard), str(exc))
-        return Applied("applied", taking.after)
+        return Applied("applied", taking.after, hidden=hidden)
+
+    def _hidden(self, taken: _Taking) -> tuple[str, ...]:
+        """Return the keys of registers that a whole copy without news has, and that ours lacks all the same."""
+        with self._store.documents() as (db, documents):
+            row = log.find_shard(db, taken.space, taken.shard)
+            if row is None or row.damaged:
+                return ()
+            ours = documents.current(db, row).live.snapshot()
+        with self._store.reading() as db:
+            keys = claims.hidden(
+                ours,
+                taken.update,
+                taken.scanned,
+                lambda memory_id: views.tombstone_of(db, taken.space, memory_id) is not None,
+            )
+        return tuple([key for key in keys if len(key) <= HIDDEN_CHARS][:HIDDEN])
+
+    def restate(self, space: str, shard: int, keys: Sequence[str], peer: str) -> None:
+        number, now = self._number(space), self._store.now_ms()
+        with self._store.reading() as db:
+            name = spaces.space_name(db, number)
+        if self.is_read_only(space):
+            return
+        if self._rewrites.is_used_up(peer, now):
+            self._alarm_once(now, _ASKS_AGAIN.format(sender=_sender(peer), name=name))
+            return
+        try:
+            if not self._store.commit(lambda transaction: transaction.restate(number, shard, keys)):
+                return
+        except ImpostorError:
+            self._store.renew_client(_HIDDEN.format(sender=_sender(peer), name=name))
+            self._store.commit(lambda transaction: transaction.restate(number, shard, keys))
+        else:
+            self._alarm_once(now, _HIDDEN.format(sender=_sender(peer), name=name))
+        self._rewrites.note(peer, now)
 
     def log(self, after_seq: int, limit: int) -> LogPage:
         with self._store.reading() as db:
@@ -274,6 +329,11 @@ class StoreReplica(Replica):
             alarms.raise_alarm_once(db, at, text)
 
 
+def _is_whole(scanned: Scan) -> bool:
+    """Return whether an update may be a whole copy of a shard, and not only a part of it."""
+    return not (scanned.needs or any(scanned.first.values()))
+
+
 def _turns_beside(update: bytes) -> AbstractContextManager[None]:
     return _short_turns if len(update) > LONG_BYTES else nullcontext()
 
@@ -293,6 +353,19 @@ _IMPOSTOR = (
     "{sender} sent changes in the name of this store ({exc}): another copy of this store is in use, or a"
     " member forges changes. Give each copy its own home and device key, and revoke devices that you do not trust."
     " Nothing is lost: this store now writes under a new client id, and writes again what others may lack"
+)
+
+
+_HIDDEN = (
+    "{sender} lacked memories of the space {name!r} although it seemed to have them: something has taken their places"
+    " there. They were written again, and nothing is lost. Another copy of a store is in use, or a member forges"
+    " changes: revoke devices that you do not trust"
+)
+
+
+_ASKS_AGAIN = (
+    "{sender} has asked again and again for memories of the space {name!r} to be written again. They were, each time,"
+    " and nothing is lost. Such requests now wait: one is met a minute. If you do not trust the device, revoke it"
 )
 
 

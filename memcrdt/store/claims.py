@@ -11,18 +11,23 @@ three rules protect what this store has acknowledged:
 
 They are written in a way that depends on no block before them (Shard.restate). A few bytes can take a whole shard away,
 so what one device takes away is written again only so often (`RewriteBudget`).
+
+A device from which nobody takes anything, because it may only read, can be lied to without any other device meeting the
+claim. And nobody renews the client ids of a device that is gone. So a device that gets a whole copy and still lacks
+some of its registers (`hidden`) asks the sender to write them again.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import edits, registers
 from memcrdt.model.ids import ULID_CHARS
 from memcrdt.model.registers import Registers
+from memcrdt.model.values import canonical
 
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
@@ -32,6 +37,9 @@ REWRITES: Final = 128  # at once, for one device: two stores that wrote under on
 REWRITE_EVERY_MS: Final = 60_000  # then: one rewrite is up to 1 MiB for each device, and an asserting client id
 
 AtStake: TypeAlias = Mapping[int, Registers]  # by former client id with forged blocks: the registers written under it
+
+
+NOBODY: Final = 1  # the client id of documents that write nothing
 
 
 class ImpostorError(RemoteProtocolError):
@@ -90,7 +98,7 @@ class Incoming(NamedTuple):
         if not clients:
             return {}
         snapshot = self.live.snapshot()
-        return {client: _values(self.live, written_by(client, snapshot)) for client in clients}
+        return {client: values(self.live, written_by(client, snapshot)) for client in clients}
 
     def _forged(self, client: int, known: Mapping[int, int]) -> str | None:
         """Return what the update has under a client id of ours that we did not write, or None."""
@@ -140,5 +148,59 @@ def unexplained(memory_id: str, lost: Registers, found: Registers, *, is_forgott
     return {key: value for key, value in lost.items() if key not in pruned}
 
 
-def _values(live: Shard, keys: Iterable[str]) -> Registers:
-    return {key: live.registers(parts.id)[key] for key in keys if (parts := registers.split(key)) is not None}
+def hidden(ours: bytes, copy: bytes, scanned: Scan, is_forgotten: Callable[[str], bool]) -> list[str]:
+    """Return the keys of registers that a whole copy has and our document lacks, although it has all its blocks.
+
+    Args:
+        ours: Our document, as one update. The copy was applied to it.
+        copy: The copy, as one update from outside.
+        scanned: The scan of the copy.
+        is_forgotten: Returns whether a memory has a tombstone in any shard.
+
+    Raises:
+        RemoteProtocolError: yrs refuses the copy, or takes too long for it. Of blocks that are known, it looked at none
+            when the copy was applied to ours.
+    """
+    from memcrdt.crdt.scan import scan
+    from memcrdt.crdt.shard import Shard
+
+    live, theirs = Shard.load(NOBODY, [ours]), Shard(NOBODY)
+    theirs.apply(copy, scanned)
+    differing = {memory_id: each for memory_id in theirs.ids() if (each := _differing(theirs, live, memory_id))}
+    if not differing:
+        return []
+    # Where both have a block of their own at the same clock, the copy keeps its own, as it came first.
+    theirs.apply(ours, scan(ours, own=True))
+    keys: list[str] = []
+    for memory_id, found in differing.items():
+        here, united = live.registers(memory_id), theirs.registers(memory_id)
+        lost = {key: value for key, value in found.items() if key not in here}
+        keys += unexplained(memory_id, lost, here, is_forgotten=is_forgotten(memory_id))
+        keys += [key for key in found.keys() & here.keys() if canonical(united.get(key)) != canonical(here[key])]
+    return sorted(keys)
+
+
+def _differing(theirs: Shard, live: Shard, memory_id: str) -> Registers:
+    """Return the registers of a memory that `live` lacks, or has with another value."""
+    here = live.registers(memory_id)
+    found = theirs.registers(memory_id).items()
+    return {key: value for key, value in found if key not in here or canonical(value) != canonical(here[key])}
+
+
+def values(live: Shard, keys: Iterable[str]) -> Registers:
+    """Return those of the registers that a document has."""
+    memories = {parts.id for key in keys if (parts := registers.split(key)) is not None}
+    found = {key: value for memory_id in memories for key, value in live.registers(memory_id).items()}
+    return {key: found[key] for key in keys if key in found}
+
+
+def check_unclaimed(live: Shard, lacking: Registers, own: int) -> None:
+    """Check that another device lacks nothing that was written under our present client id, `own`.
+
+    Raises:
+        ImpostorError: It does, so it has blocks of somebody else under this id.
+    """
+    from memcrdt.crdt.block_diff import written_by
+
+    if lacking and written_by(own, live.snapshot()) & lacking.keys():
+        raise ImpostorError(f"it has other blocks in place of those under the client id {own}")

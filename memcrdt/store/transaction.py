@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -213,12 +213,40 @@ class Transaction:
                 is_forgotten = any(registers.forgotten_key(memory_id) in home.registers_of(memory_id) for home in homes)
                 kept |= claims.unexplained(memory_id, lost, work.registers_of(memory_id), is_forgotten=is_forgotten)
         if kept and not is_stock:
-            client_id = asserting_client_id(self.random, work.document.live.state_vector())
-            self._record(work, work.document.live.restate(kept, client_id), log.LOCAL)
-            self._restated |= {(work.row.space, memory_id) for memory_id in claims.by_memory(kept)}
+            self._restate(work, kept)
         for memory_id, writes in claims.by_memory(kept).items():  # what is there already is not written again
             work.pending[memory_id].update(writes)
         return bool(kept) and not is_stock
+
+    def restate(self, space: int, number: int, keys: Iterable[str]) -> bool:
+        """Write registers again that another device lacks, because it has forged blocks in their place (claims.py).
+
+        Args:
+            space: The local number of the space.
+            number: The number of the shard.
+            keys: The registers. Those that are not in the shard are ignored.
+
+        Returns:
+            Whether there are any.
+
+        Raises:
+            ImpostorError: Some were written under our present client id.
+        """
+        row = log.find_shard(self.db, space, number)
+        if row is None or row.damaged:
+            return False
+        work = self._work(row.shard)
+        found = claims.values(work.document.live, keys)
+        claims.check_unclaimed(work.document.live, found, self._documents.client_id)
+        if found:
+            work.is_changed = True
+            self._restate(work, found)
+        return bool(found)
+
+    def _restate(self, work: ShardWork, found: Mapping[str, Json]) -> None:
+        live = work.document.live
+        self._record(work, live.restate(found, asserting_client_id(self.random, live.state_vector())), log.LOCAL)
+        self._restated |= {(work.row.space, memory_id) for memory_id in claims.by_memory(found)}
 
     def prune(self, shard: int, most: int) -> int:
         """Gather the deletion of the oldest revisions of memories that have too many.

@@ -17,6 +17,7 @@
 | 13 | Scrubbed | it has none |
 | 14 | MembershipDigest | a digest of these statements, if the greetings differ about the space |
 | 15 | Declined | why I did not take a Diff or Push; the Ack follows |
+| 16 | Restate | write these registers again: I lack them, although my state vector covers yours |
 
 """
 
@@ -233,11 +234,26 @@ class Declined:
 
 
 @dataclass(frozen=True, slots=True)
+class Restate:
+    """A request to write registers of a shard again, under a client id that nobody knows yet.
+
+    The sender lacks them although its copy covers the receiver's state vector: it has other blocks in their place.
+    `keys`: names of the registers.
+    """
+
+    space: str
+    shard: int
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a newer version; it is skipped."""
 
     number: int
 
 
-SpaceMessage: TypeAlias = MembershipUpdate | MembershipDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed
+SpaceMessage: TypeAlias = (
+    MembershipUpdate | MembershipDigest | Range | Have | Want | Diff | Push | Scrub | Scrubbed | Restate
+)
 Message: TypeAlias = Hello | Ack | Bye | Fragment | More | Declined | SpaceMessage

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model.clocks import StateVector, covers
 from memcrdt.model.limits import MIB
-from memcrdt.sync.messages import Ack, Declined, Diff, Fragment, More, Push, Want
+from memcrdt.sync.messages import Ack, Declined, Diff, Fragment, More, Push, Restate, Want
 from memcrdt.sync.queries import ask
 from memcrdt.sync.replica import Replica
 from memcrdt.sync.sender import WANTS
@@ -95,7 +95,10 @@ class Receiver:
         if not update:
             return
         applied = yield from self._apply(key, update, len(update) + CLIENT_BYTES * len(diff.after))
-        if not self._acknowledge(diff, applied) or wanted is None:
+        is_durable = self._acknowledge(diff, applied)
+        if applied.hidden:
+            self._outbox.send(Restate(*key, applied.hidden))
+        if not is_durable or wanted is None:
             return
         ours = applied.state_vector
         if not covers(ours, wanted.missing):

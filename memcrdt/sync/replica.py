@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 from memcrdt.errors import NotFoundError
 from memcrdt.model.clocks import StateVector
 from memcrdt.model.membership import Adoption
+
+HIDDEN: Final = 1_024  # keys in one answer; the next comparison finds the others
+HIDDEN_CHARS: Final = 128  # of a key; no version of the data model has made longer ones
 
 ShardKey: TypeAlias = tuple[str, int]
 """A space's id and a shard's number."""
@@ -110,11 +113,14 @@ class Applied:
     - `full`: the shard may not have that much from outside. Nothing changed, and the sender need not be at fault;
     - `refused`: the update is malformed or its sender may not write. Nothing changed, and malformed updates are in
       quarantine.
+
+    `hidden`: keys of registers of the sender that we lack, up to HIDDEN, if the update was a whole copy without news.
     """
 
     status: Literal["applied", "gap", "later", "full", "refused"]
     state_vector: StateVector
     reason: str = ""
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +185,13 @@ class Replica(Protocol):
 
     def apply(self, space: str, shard: int, update: bytes, origin: str) -> Applied:
         """Apply an update from device `origin`, completely or not at all."""
+        ...
+
+    def restate(self, space: str, shard: int, keys: Sequence[str], peer: str) -> None:
+        """Write registers again that `peer` lacks, although its state vector covers ours (`Applied.hidden`).
+
+        Only so many are written again for one device. Keys of registers that do not exist are ignored.
+        """
         ...
 
     def log(self, after_seq: int, limit: int) -> LogPage:

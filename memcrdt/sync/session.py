@@ -64,6 +64,7 @@ from memcrdt.sync.messages import (
     More,
     Push,
     Range,
+    Restate,
     Scrub,
     Scrubbed,
     SpaceMessage,
@@ -166,6 +167,7 @@ class Session:
             Want: Rule(Phase.SHARED, self._sender.take_want),
             Diff: Rule(Phase.SHARED, self._receiver.take_diff),
             Push: Rule(Phase.SHARED, self._receiver.take_push),
+            Restate: Rule(Phase.SHARED, self._take_restate),
             Scrub: Rule(Phase.SHARED, self._scrub_acks.owe),
             Scrubbed: Rule(Phase.SHARED, self._take_scrubbed),
         }
@@ -398,6 +400,9 @@ class Session:
 
     def _take_scrubbed(self, message: Scrubbed) -> None:
         self._receipts.scrubbed(message.space, self._scrub_acks.answered(message))
+
+    def _take_restate(self, message: Restate) -> Flow[None]:
+        yield from ask(Replica.restate, message.space, message.shard, message.keys, self.peer)
 
     def _record_receipts(self) -> Flow[None]:
         space, unscrubbed = yield from self._receipts.record()

@@ -40,13 +40,14 @@ from memcrdt.sync.messages import (
     Offer,
     Push,
     Range,
+    Restate,
     Scrub,
     Scrubbed,
     Span,
     Unknown,
     Want,
 )
-from memcrdt.sync.replica import MembershipRecord
+from memcrdt.sync.replica import HIDDEN, HIDDEN_CHARS, MembershipRecord
 
 FRAGMENT_BYTES: Final = 256 * limits.KIB
 DIGEST_BYTES: Final = 16
@@ -370,5 +371,6 @@ _LAYOUTS: Final[dict[type, _Layout]] = {
     Scrubbed: _message(13, Scrubbed, _ID, _BATCH),
     MembershipDigest: _message(14, MembershipDigest, _ID, _DIGEST),
     Declined: _message(15, Declined, _BATCH, _REASON),
+    Restate: _message(16, Restate, _ID, _SHARD, _list(_string(HIDDEN_CHARS), HIDDEN)),
 }
 _BY_NUMBER: Final = {layout.number: layout for layout in _LAYOUTS.values()}

@@ -58,6 +58,8 @@ class FakeReplica(Replica):
         full: The numbers of the shards that take nothing new.
         revoked: For each space (by id) the revoked peers.
         failing: The message of the StoreError that every call raises; empty for none.
+        hidden: Keys that every update without new data is said to show as hidden.
+        restated: The calls of `restate`.
         applied_new: Number of updates with new data.
         applied_old: Number of updates without new data.
     """
@@ -77,6 +79,8 @@ class FakeReplica(Replica):
         self.revoked: dict[str, set[str]] = {}
         self.learnt: list[tuple[str, str, MembershipRecord]] = []
         self.failing = ""
+        self.hidden: tuple[str, ...] = ()
+        self.restated: list[tuple[str, int, tuple[str, ...], str]] = []
         self.applied_new = 0
         self.applied_old = 0
         self._shards: dict[tuple[str, int], _Shard] = {}
@@ -185,9 +189,13 @@ class FakeReplica(Replica):
         if new or not ours.deleted.issuperset(deleted):
             self._commit((space, shard), update, origin)
             self.applied_new += 1
-        else:
-            self.applied_old += 1
-        return Applied("applied", ours.vector())
+            return Applied("applied", ours.vector())
+        self.applied_old += 1
+        return Applied("applied", ours.vector(), hidden=self.hidden)
+
+    def restate(self, space: str, shard: int, keys: Sequence[str], peer: str) -> None:
+        self._check(space)
+        self.restated.append((space, shard, tuple(keys), peer))
 
     def log(self, after_seq: int, limit: int) -> LogPage:
         self._check()

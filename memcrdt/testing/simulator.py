@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Protocol
@@ -231,10 +231,17 @@ class Simulator:
             if link.other(node).node.id == peer:
                 self._close(node, link.number)
 
-    def broadcast(self, node: SimulatedNode, frame: bytes) -> None:
-        """Send a frame on every open link of a node, as a compromised device does, whatever its state machine says."""
+    def peers(self, node: SimulatedNode) -> list[str]:
+        """Return the devices at the other ends of the open links of a node, sorted."""
+        return sorted({link.other(node).node.id for link in self._links_of(node) if link.end(node).is_open})
+
+    def tell(self, node: SimulatedNode, frame: bytes, peers: Collection[str]) -> None:
+        """Send a frame on the open links of a node to some devices, whatever its state machine says.
+
+        A compromised device does that.
+        """
         for link in self._links_of(node):
-            if link.end(node).is_open:
+            if link.end(node).is_open and link.other(node).node.id in peers:
                 self._send(node, link.number, frame)
 
     def block(self, sources: Iterable[str], targets: Iterable[str]) -> None:

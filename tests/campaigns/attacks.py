@@ -22,7 +22,7 @@ from memcrdt.model.statements import Statement
 from memcrdt.store import log
 from memcrdt.store.membership.statement_store import known_members
 from memcrdt.store.meta import is_asserting
-from memcrdt.sync.messages import Push
+from memcrdt.sync.messages import Push, Restate
 from tests.campaigns import hazards, membership
 from tests.campaigns.computer import Computer
 from tests.campaigns.expected import LostError
@@ -40,6 +40,7 @@ _CLIENTS: Final = 400  # client ids in a shard, instead of 16,384
 _KEYS: Final = 4  # of a flood of statements
 _BATCH: Final = 1 << 40  # of a push; far above the numbers that the hostile computer's own sync uses
 _FAR: Final = limits.SHARDS - 1
+_VALUES: Final = b"\x28\x01\x08memories\x01k"  # the beginning of a block with values under the key "k"
 
 
 @contextmanager
@@ -168,6 +169,39 @@ def _claim_clocks(world: World, hostile: HostileComputer) -> None:
         _take(hostile, 0, claim)
 
 
+def _hide_changes(world: World, hostile: HostileComputer) -> None:
+    """Send one device other blocks in place of what a client has written or will write, or delete some of its blocks.
+
+    The other devices are not told.
+    """
+    space, rng = hostile.space(PERSONAL), world.attacks
+    known = hostile.replica.state_vector(space, 0)
+    used, peers = [client for client in sorted(known) if client < limits.CLIENT_ID_MAX], hostile.peers_now()
+    if used and peers:
+        client, length = rng.choice(used), rng.choice((1, 5, 40, 2_000))
+        start = known[client] if rng.random() < 0.5 else rng.randrange(known[client])
+        if rng.random() < 0.3:
+            lie = (
+                b"\x00\x01"
+                + varuint(client)
+                + b"\x01"
+                + varuint(start)
+                + varuint(min(length, known[client] - start) or 1)
+            )
+        else:
+            block = rng.choice((b"\x00" + varuint(length), _VALUES + varuint(5) + b"\x7e" * 5))
+            lie = b"\x01\x01" + varuint(client) + varuint(start) + block + b"\x00"
+        world.promises.is_clock_claimed = True
+        hostile.say(Push(space, 0, lie, {}, {}, _BATCH), to=rng.choice(peers))
+
+
+def _ask_to_restate(world: World, hostile: HostileComputer) -> None:
+    """Ask every device to write registers again that this member has, and some that nobody has."""
+    space = hostile.space(PERSONAL)
+    keys = sorted(_copy(world, hostile, 0).values())
+    hostile.say(Restate(space, 0, (*keys[:50], "no key of any register")))
+
+
 def _send_far_shard(world: World, hostile: HostileComputer) -> None:
     """Send the last shard that a space can have, and one just within reach."""
     for number in (_FAR, limits.SHARDS_AHEAD // 2):
@@ -232,6 +266,8 @@ _ATTACKS: Final[Mapping[str, tuple[int, Callable[[World, HostileComputer], None]
     "three quarters of the client ids": (1, _fill_with_clients),
     "too many client ids": (1, _flood_clients),
     "claimed clocks": (2, _claim_clocks),
+    "hidden changes": (3, _hide_changes),
+    "registers to be restated": (1, _ask_to_restate),
     "a far shard": (1, _send_far_shard),
     "a huge register": (1, _send_huge_register),
     "registers that make no sense": (2, _write_nonsense),

@@ -67,9 +67,13 @@ class TakenOverComputer(Computer):
 class HostileComputer(TakenOverComputer):
     """A computer that spoils a share of its frames."""
 
-    def say(self, message: Message) -> None:
-        """Send a message to every device that it is connected with."""
-        self.sim.broadcast(self.node, encode(message))
+    def say(self, message: Message, *, to: str | None = None) -> None:
+        """Send a message to one device, or to every device that it is connected with."""
+        self.sim.tell(self.node, encode(message), self.peers_now() if to is None else (to,))
+
+    def peers_now(self) -> list[str]:
+        """Return the devices that it is connected with."""
+        return self.sim.peers(self.node)
 
     def reactor(self, incarnation: str) -> Reactor:
         return _Hostile(super().reactor(incarnation), Random(self.sim.rng.random()))
@@ -101,9 +105,7 @@ class TamperedComputer(TakenOverComputer):
 class _Hostile:
     """A Gossip whose frames are spoiled, repeated, or sent out of order.
 
-    It never sends a valid update with other content under the same clock. Two devices would then differ permanently,
-    and members trust each other not to do that. It also never signs a revocation of another member, which would be
-    valid.
+    It never signs a revocation of another member, which would be valid.
     """
 
     def __init__(self, honest: Reactor, rng: Random) -> None:

@@ -290,6 +290,11 @@ def _write_nothing_again() -> AbstractContextManager[object]:
     return _all(unnoticed, patch.object(claims, "unexplained", lambda *_, **__: {}))
 
 
+def _miss_what_is_hidden() -> AbstractContextManager[object]:
+    """Never look whether a whole copy has registers that ours lacks."""
+    return patch.object(claims, "hidden", lambda *_: [])
+
+
 def _restore_trust() -> AbstractContextManager[object]:
     """Take devices and shares from a backup."""
     trust = ("peers", "shares")
@@ -341,6 +346,7 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "take any number of client ids": _take_any_number_of_clients,
     "take any shard": _take_any_shard,
     "write nothing again": _write_nothing_again,
+    "miss what is hidden": _miss_what_is_hidden,
     "restore trust": _restore_trust,
 }
 

@@ -128,6 +128,8 @@ def _step(world: World) -> None:
     computer = world.rng.choice(at_work)
     if action in _WRITES and not world.parts[computer.id][PERSONAL]:
         work.be_refused(world, computer)
+    elif action in _WRITES and work.may_only_read(computer):
+        world.counts["demoted until the statement of the inviter arrives"] += 1  # attacks.check() says whether it did
     else:
         disk_rot.attempt(world, computer, _OF_ONE[action])
         world.counts[action] += 1

@@ -135,11 +135,16 @@ def take_stock(world: World, computer: Computer) -> None:
     world.stock = copy, space
 
 
+def may_only_read(computer: Computer) -> bool:
+    """Return whether the computer knows that it may only read the space `personal`."""
+    with computer.memory.store.reading() as db:
+        return bool(db.execute("SELECT read_only FROM spaces WHERE name = ?", (PERSONAL,)).get)
+
+
 def be_refused(world: World, computer: Computer) -> None:
     """Try to write a space that the computer knows it may only read. Raise LostError if that succeeds."""
-    with computer.memory.store.reading() as db:
-        if not db.execute("SELECT read_only FROM spaces WHERE name = ?", (PERSONAL,)).get:
-            return
+    if not may_only_read(computer):
+        return
     try:
         computer.memory.add(world.text())
     except ReadOnlyError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from memcrdt.sync.messages import Ack, Bye, Declined, Diff, Fragment, Have, Leaf, More, Push, Range, Want
+from memcrdt.sync.messages import Ack, Bye, Declined, Diff, Fragment, Have, Leaf, More, Push, Range, Restate, Want
 from memcrdt.sync.outbox import STRIKES
 from memcrdt.sync.receiver import MISSING_CLIENTS
 from memcrdt.sync.sender import WANTS
@@ -110,6 +111,16 @@ def test_an_update_without_room_here_is_no_strike_and_not_wanted_again(harness: 
     assert harness.receive(Diff("S", 1, update(0, "other"), {2: 1}, 9, asked=True)) == [Ack(9, durable=True)]
     assert harness.replica.texts("S") == {"other"}
     assert {report.kind for report in harness.reports} == {"ready", "refused"}
+
+
+def test_registers_that_a_whole_copy_shows_as_hidden_are_asked_for(harness: SessionHarness) -> None:
+    """Once for each copy. The other side writes them again; a copy with news shows nothing yet."""
+    harness.greet().replica.hidden = ("one", "other")
+    copy = Diff("S", 0, update(0, "text"), {2: 1}, 1, asked=False)
+    assert harness.receive(copy) == [Ack(1, durable=True)]
+    assert harness.receive(replace(copy, batch=2)) == [Ack(2, durable=True), Restate("S", 0, ("one", "other"))]
+    assert harness.receive(Restate("S", 3, ("mine",))) == []
+    assert harness.replica.restated == [("S", 3, ("mine",), "B")]
 
 
 def test_a_shard_that_is_too_far_ahead_is_wanted_after_the_others(harness: SessionHarness) -> None:

@@ -16,6 +16,7 @@ from memcrdt.sync.events import FRAME_BYTES
 from memcrdt.sync.messages import (
     Ack,
     Bye,
+    Declined,
     Diff,
     Fragment,
     Have,
@@ -29,6 +30,7 @@ from memcrdt.sync.messages import (
     Offer,
     Push,
     Range,
+    Restate,
     Scrub,
     Scrubbed,
     Span,
@@ -85,6 +87,8 @@ messages = st.one_of(
     st.builds(Scrub, ids, batches),
     st.builds(Scrubbed, ids, batches),
     st.builds(MembershipDigest, ids, digests),
+    st.builds(Declined, batches, st.text(max_size=500)),
+    st.builds(Restate, ids, numbers, st.lists(st.text(max_size=128), max_size=5).map(tuple)),
 )
 EXAMPLES = [
     Hello(1, ("a",), "i", (Offer("space", "name", b"d" * 16),)),
@@ -101,6 +105,8 @@ EXAMPLES = [
     Scrub("S", 1),
     Scrubbed("S", 1),
     MembershipDigest("S", b"d" * 16),
+    Declined(1, "reason"),
+    Restate("S", 1, ("key", "another")),
 ]
 
 

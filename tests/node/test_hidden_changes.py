@@ -1,0 +1,314 @@
+"""Tests that nothing stays hidden from a device whose copy has forged blocks in place of what others wrote.
+
+The devices are real stores, and exchange with the code that syncs in the network, in simulated time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from memcrdt.crdt import shard
+from memcrdt.crdt.shard import Shard
+from memcrdt.errors import NotFoundError
+from memcrdt.model.clocks import varuint
+from memcrdt.store import alarms, claims, log
+from memcrdt.store.membership.peers import Peers
+from memcrdt.sync.events import Committed
+from memcrdt.sync.gossip import Gossip
+from memcrdt.sync.messages import Diff, Restate
+from memcrdt.sync.wire import decode
+from memcrdt.testing.simulator import SimulatedNode, Simulator
+from tests.bare_device import BareDevice
+
+MANY = 40  # clocks that a claim takes
+SOON_S = 120
+HOSTILE = "H" * 52  # a member that may write; it says nothing more after its claim
+
+
+class Devices:
+    """Devices that share `personal`, and their network."""
+
+    def __init__(self, folder: Path, names: str) -> None:
+        self.sim = Simulator(seed=1)
+        self.sim.watch = self._note_sent
+        self.sent: list[object] = []
+        self.all = {name: BareDevice(folder / name, name) for name in names}
+        first = self.all[names[0]]
+        (genesis,) = first.rows("SELECT id, creator, nonce FROM spaces WHERE name = 'personal'")
+        for device in self.all.values():
+            with device.store.writing() as db:
+                db.execute("UPDATE spaces SET id = ?, creator = ?, nonce = ? WHERE name = 'personal'", genesis)
+            for other in (*self.all.values(), HOSTILE):
+                if other is not device:
+                    Peers(device.store).accept(other if isinstance(other, str) else other.id)
+        self.nodes = {
+            name: self.sim.start(
+                SimulatedNode(device.id, device.replica, Gossip(device.id, f"of {name}", rng=Random(name)))
+            )
+            for name, device in self.all.items()
+        }
+
+    def restrict(self, name: str) -> None:
+        """Let a device only read."""
+        for device in self.all.values():
+            with device.store.writing() as db:
+                if device is self.all[name]:
+                    db.execute("UPDATE spaces SET read_only = 1")
+                else:
+                    db.execute("UPDATE shares SET read_only = 1 WHERE device = ?", (self.all[name].id,))
+
+    def connect(self, one: str, other: str) -> None:
+        self.sim.connect(self.nodes[one], self.nodes[other])
+        self.sim.run(SOON_S)
+
+    def add(self, name: str, text: str) -> str:
+        memory = self.all[name].add(text)
+        self.committed(name)
+        return memory
+
+    def committed(self, name: str) -> None:
+        self.sim.give(self.nodes[name], Committed())
+        self.sim.run(SOON_S)
+
+    def send(self, name: str, update: bytes) -> None:
+        """Let the hostile member send an update to one device."""
+        assert self.all[name].apply(update, origin=HOSTILE).status == "applied"
+
+    def views(self) -> list[list[object]]:
+        return [device.views() for device in self.all.values()]
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(each, kind) for each in self.sent)
+
+    def alarms(self, name: str) -> str:
+        with self.all[name].store.reading() as db:
+            return "\n".join(alarm.text for alarm in alarms.raised(db))
+
+    def close(self) -> None:
+        for device in self.all.values():
+            device.close()
+
+    def _note_sent(self, _: SimulatedNode, __: SimulatedNode, frame: bytes) -> None:
+        self.sent.append(decode(frame))
+
+
+Make = Callable[[str], Devices]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> object:
+    made: list[Devices] = []
+
+    def _make(names: str) -> Devices:
+        made.append(Devices(tmp_path, names))
+        return made[-1]
+
+    yield _make
+    for devices in made:
+        devices.close()
+
+
+def collected(client: int, clock: int, count: int = MANY) -> bytes:
+    """Return an update with one block that claims clocks of a client id, and has no content."""
+    return b"\x01\x01" + varuint(client) + varuint(clock) + b"\x00" + varuint(count) + b"\x00"
+
+
+def deleted(client: int, clock: int, count: int) -> bytes:
+    """Return an update that only deletes blocks."""
+    return b"\x00\x01" + varuint(client) + b"\x01" + varuint(clock) + varuint(count)
+
+
+def _claim_next(devices: Devices, victim: str, of: str, count: int = MANY) -> None:
+    """Send a device the next clocks of another one, as blocks without content."""
+    client = devices.all[of].store.facts.client_id
+    clock = devices.all[of].replica.state_vector(devices.all[of].space(), 0).get(client, 0)
+    devices.send(victim, collected(client, clock, count))
+
+
+@pytest.mark.parametrize("names", ["AB", "BA"])
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("texts", [1, 100])
+def test_a_claim_sent_to_a_reader_alone_hides_nothing_from_it(
+    make: Make, names: str, is_connected: bool, texts: int
+) -> None:
+    """Whoever begins the comparisons, and whether or not the owner passes the claimed clocks before they compare."""
+    devices = make(names)
+    writer, reader = names
+    devices.restrict(reader)
+    devices.add(writer, "before")
+    devices.connect(writer, reader)
+    if not is_connected:
+        devices.sim.cut(1)
+        devices.sim.run(1)
+    _claim_next(devices, reader, of=writer)
+    devices.all[writer].add_many(f"text {number}" for number in range(texts))
+    devices.committed(writer)
+    if not is_connected:
+        devices.connect(writer, reader)
+    assert (devices.views()[0], len(devices.all[reader].texts())) == (devices.views()[1], texts + 1)
+    assert "lacked memories of the space 'personal'" in devices.alarms(writer)
+    devices.sent.clear()
+    devices.add(writer, "afterwards")
+    assert devices.views()[0] == devices.views()[1]
+    assert devices.count(Restate) == 0  # the writer has taken another client id
+
+
+@pytest.mark.parametrize("names", ["AB", "BA"])
+def test_a_deletion_sent_to_a_reader_alone_takes_nothing_from_it(make: Make, names: str) -> None:
+    """A device that may only read writes nothing again by itself."""
+    devices = make(names)
+    writer, reader = names
+    devices.restrict(reader)
+    devices.add(writer, "first")
+    devices.add(writer, "second")
+    devices.connect(writer, reader)
+    client = devices.all[writer].store.facts.client_id
+    devices.send(
+        reader, deleted(client, 0, devices.all[writer].replica.state_vector(devices.all[writer].space(), 0)[client])
+    )
+    assert devices.all[reader].texts() == {}
+    devices.sim.run(SOON_S)
+    assert devices.views()[0] == devices.views()[1]
+    assert len(devices.all[reader].texts()) == 2
+
+
+@pytest.mark.parametrize("names", ["ABC", "BCA", "CAB", "CBA"])
+@pytest.mark.parametrize("is_reader", [True, False])
+@pytest.mark.parametrize("count", [3, MANY, 1_000])
+def test_what_a_device_wrote_that_is_gone_is_hidden_from_nobody(
+    make: Make, names: str, is_reader: bool, count: int
+) -> None:
+    """Every device that has it writes it again for the one that the hostile member has reached first."""
+    devices = make(names)
+    gone, other, newcomer = names
+    if is_reader:
+        devices.restrict(newcomer)
+    devices.connect(gone, other)
+    memory = devices.add(gone, "before it was gone")
+    devices.all[gone].update(memory, text="edited", add_tags=["kept"])
+    devices.committed(gone)
+    devices.sim.kill(devices.nodes[gone])
+    client = devices.all[gone].store.facts.client_id
+    devices.send(newcomer, collected(client, 0, count))
+    devices.connect(other, newcomer)
+    views = devices.views()
+    assert views[1] == views[2]
+    assert devices.all[newcomer].texts() == {memory: "edited"}
+    assert devices.count(Restate) == 1 or not is_reader
+
+
+def test_a_reader_gets_changes_through_another_device_although_their_clocks_are_claimed(make: Make) -> None:
+    """Their author never meets the reader, and goes on under the same client id."""
+    devices = make("ABC")
+    devices.restrict("C")
+    devices.connect("A", "B")
+    devices.connect("B", "C")
+    devices.add("A", "before")
+    _claim_next(devices, "C", of="A")
+    for number in range(9):
+        devices.add("A", f"text {number}")
+        assert devices.views()[0] == devices.views()[2]
+
+
+def test_another_value_in_the_place_of_a_newer_one_is_replaced(make: Make) -> None:
+    """The reader has the register, but its value is of the hostile member."""
+    devices = make("AB")
+    devices.restrict("B")
+    memory = devices.add("A", "text")
+    devices.all["A"].update(memory, importance=0.1)
+    devices.committed("A")
+    devices.connect("A", "B")
+    client = devices.all["A"].store.facts.client_id
+    clock = devices.all["A"].replica.state_vector(devices.all["A"].space(), 0)[client]
+    forger = Shard.load(client, [devices.all["A"].replica.diff(devices.all["A"].space(), 0, {}).update])
+    (update,) = forger.write({f"{memory}/a/importance": {"value": 0.5, "at": 1}}).updates
+    devices.send("B", update)
+    devices.all["A"].update(memory, importance=0.9)
+    assert devices.all["A"].replica.state_vector(devices.all["A"].space(), 0)[client] == clock + 1
+    devices.committed("A")
+    assert devices.all["B"].rows("SELECT importance FROM memories") == [(0.9,)]
+    assert devices.views()[0] == devices.views()[1]
+
+
+def test_a_reader_that_is_ahead_asks_for_nothing(make: Make) -> None:
+    """It has what another device wrote and forgot, which this one lacks. Nothing is hidden from it."""
+    devices = make("ABC")
+    devices.restrict("B")
+    memories = [devices.add("A", f"text {number}") for number in range(3)]
+    devices.all["A"].update(memories[0], importance=0.1, add_tags=["old"])
+    devices.connect("A", "B")
+    devices.connect("C", "B")
+    devices.all["C"].take(devices.all["A"])
+    devices.all["C"].update(memories[0], text="edited by C", importance=0.9, remove_tags=["old"])
+    devices.all["C"].forget(memories[1])
+    devices.committed("C")
+    assert devices.views()[1] == devices.views()[2] != devices.views()[0]
+    devices.sim.run(SOON_S)
+    assert devices.count(Diff) > 0
+    assert devices.count(Restate) == 0
+
+
+def _keys(device: BareDevice) -> list[str]:
+    with device.store.documents() as (db, documents):
+        return list(documents.current(db, log.shard_row(db, 1)).live.values())
+
+
+def test_a_device_cannot_make_others_write_without_end(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its requests are met so often, and then once a minute. An alarm names it, and other devices are served."""
+    monkeypatch.setattr(claims, "REWRITES", 3)
+    devices = make("AB")
+    writer = devices.all["A"]
+    writer.add("text")
+
+    def rows_after(peer: str) -> int:
+        before = writer.replica.head()
+        writer.replica.restate(writer.space(), 0, _keys(writer), peer)
+        return writer.replica.head() - before
+
+    assert [rows_after(HOSTILE) for _ in range(5)] == [1, 1, 1, 0, 0]
+    assert "asked again and again" in devices.alarms("A")
+    assert rows_after(devices.all["B"].id) == 1
+    writer.clock += claims.REWRITE_EVERY_MS
+    assert [rows_after(HOSTILE) for _ in range(2)] == [1, 0]
+
+
+def test_requests_for_what_does_not_exist_change_nothing(make: Make) -> None:
+    """Of another shard, of unknown registers, and of a space that this device may only read."""
+    devices = make("AB")
+    writer = devices.all["A"]
+    writer.add("text")
+    keys, head, client = _keys(writer), writer.replica.head(), writer.store.facts.client_id
+    writer.replica.restate(writer.space(), 7, keys, HOSTILE)
+    writer.replica.restate(writer.space(), 0, ["", "no key", f"{keys[0]}/a/unknown"], HOSTILE)
+    devices.restrict("A")
+    writer.replica.restate(writer.space(), 0, keys, HOSTILE)
+    assert (writer.replica.head(), writer.store.facts.client_id, devices.alarms("A")) == (head, client, "")
+    with pytest.raises(NotFoundError):
+        writer.replica.restate("A" * 52, 0, keys, HOSTILE)
+
+
+def test_a_copy_that_takes_too_long_is_refused(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its clocks are known here, so nothing of it was looked at when it was applied."""
+    devices = make("AB")
+    reader = devices.all["A"]
+    devices.send("A", collected(7, 0, 500))
+    hidden = claims.hidden
+
+    def hidden_in_no_time(*args: Any) -> list[str]:
+        with monkeypatch.context() as patch:
+            patch.setattr(shard, "_TOTAL_S", 0.0)
+            return hidden(*args)
+
+    monkeypatch.setattr(claims, "hidden", hidden_in_no_time)
+    copy = Shard(7)
+    copy.write({"k": 1})
+    for number in range(200):
+        copy.write({"k": number})
+    applied = reader.apply(copy.snapshot(), origin=HOSTILE)
+    assert (applied.status, "takes over" in applied.reason) == ("refused", True)
+    assert reader.rows("SELECT count(*) FROM quarantine") == [(1,)]
