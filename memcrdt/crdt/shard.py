@@ -51,6 +51,7 @@ class Edit:
         unborn: The memories whose birth or tombstone was deleted, and which have no tombstone.
         displaced: The former births of memories whose birth an update has replaced, by memory.
         removed: The registers that an update has deleted and not replaced, with their last values, by key.
+        replaced: The registers with another value than before, except births, with their former values, by key.
     """
 
     updates: tuple[bytes, ...]
@@ -58,6 +59,7 @@ class Edit:
     unborn: frozenset[str]
     displaced: Mapping[str, Json] = field(default_factory=dict)
     removed: Mapping[str, Json] = field(default_factory=dict)
+    replaced: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Shard:
@@ -278,8 +280,10 @@ class Shard:
         }  # before the index follows
         touched, deleted = self._index(record.changes.items())
         unborn = (born for born in deleted if forgotten_key(born) not in self._keys.get(born, ()))
+        of_memories = {key: value for key, value in record.former.items() if split(key) and not is_ulid(key)}
+        replaced = {key: value for key, value in of_memories.items() if record.changes[key]}
         removed = {key: value for key, value in record.former.items() if not record.changes[key] and split(key)}
-        return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced, removed)
+        return Edit(tuple(record.updates), frozenset(touched), frozenset(unborn), displaced, removed, replaced)
 
     def _index(self, changes: Iterable[tuple[str, bool]]) -> tuple[set[str], set[str]]:
         """Update the index after changes of keys. Each change says whether the key exists now.

@@ -11,6 +11,7 @@ from typing import Final
 from memcrdt.model import limits, registers
 from memcrdt.model.attributes import BY_NAME
 from memcrdt.model.normalization import nfc
+from memcrdt.model.predicates import is_time
 from memcrdt.model.projection import LiveMemory, RevisionState, Tombstone
 from memcrdt.model.registers import DELETED, Deleted, Registers, Writes
 from memcrdt.model.values import Json, encoded_size
@@ -194,6 +195,9 @@ def prunable(state: LiveMemory, most: int = limits.REVISIONS) -> list[str]:
 def may_be_pruned(memory_id: str, before: Registers, found: Registers) -> set[str]:
     """Return the keys of the revisions that a device may have deleted because the memory has too many.
 
+    A revision was made from another one (its base), which goes first. If both went while this device was away, it knows
+    of no revision made from the first. But it is older than all that are superseded and left.
+
     Args:
         memory_id: The memory.
         before: Its registers, including the deleted ones.
@@ -209,8 +213,15 @@ def may_be_pruned(memory_id: str, before: Registers, found: Registers) -> set[st
     listed = [each for value in values if isinstance(each := value.get("base"), list)]
     if any(len(each) >= limits.BASES for each in listed):  # an edit of more heads deletes all others (updated)
         return set(revisions(before))
-    bases = [base for each in listed for base in each]
-    return {registers.revision_key(memory_id, base) for base in bases if isinstance(base, str)}
+    superseded = {registers.revision_key(memory_id, base) for each in listed for base in each if isinstance(base, str)}
+    left = [at for key, value in revisions(found).items() if key in superseded and (at := _time(value)) is not None]
+    times = {key: _time(value) for key, value in revisions(before).items()}
+    return superseded | {key for key, at in times.items() if at is not None and left and at < min(left)}
+
+
+def _time(revision: Json) -> int | None:
+    at = revision.get("at") if isinstance(revision, dict) else None
+    return at if is_time(at) else None
 
 
 def kept_fields(writes: Writes, found: Registers) -> Writes:

@@ -166,6 +166,11 @@ def unite(shards: Sequence[Registers]) -> dict[str, Json]:
     return united
 
 
+def is_newer(value: Json, other: Json) -> bool:
+    """Return whether a value of a register was written after another value of it, by the times in both."""
+    return _precedence(value)[0] > _precedence(other)[0]
+
+
 def _precedence(value: Json) -> tuple[float, str]:
     at = value.get("at") if isinstance(value, dict) else None
     return (at if is_time(at) else -1, canonical(value))

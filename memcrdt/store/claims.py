@@ -21,13 +21,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from memcrdt.errors import RemoteProtocolError
-from memcrdt.model import edits, registers
+from memcrdt.model import edits, limits, registers
 from memcrdt.model.ids import ULID_CHARS
+from memcrdt.model.projection import is_newer
 from memcrdt.model.registers import Registers
-from memcrdt.model.values import canonical
+from memcrdt.model.values import canonical, encoded_size
+from memcrdt.store.meta import is_asserting
 
 if TYPE_CHECKING:
     from memcrdt.crdt.scan import Scan
@@ -133,29 +136,59 @@ def by_memory(found: Registers) -> Mapping[str, Registers]:
     return grouped  # type: ignore[return-value]
 
 
-def unexplained(memory_id: str, lost: Registers, found: Registers, *, is_forgotten: bool) -> Registers:
-    """Return those of the lost registers of a memory that neither its tombstone nor pruning explains.
+def unexplained(
+    memory_id: str, lost: Registers, found: Registers, elsewhere: Registers, *, is_forgotten: bool
+) -> Registers:
+    """Return those of the lost registers of a memory that no tombstone, no other shard and no pruning explains.
 
     Args:
         memory_id: The memory.
         lost: The lost registers, with their last values.
         found: The registers of the memory in this shard.
+        elsewhere: Its registers in other shards: what is edited in a closed shard moves to an open one.
         is_forgotten: Whether the memory has a tombstone in any shard.
     """
     if is_forgotten:
         return {key: value for key, value in lost.items() if key == registers.forgotten_key(memory_id)}
     pruned = edits.may_be_pruned(memory_id, {**lost, **found}, found)
-    return {key: value for key, value in lost.items() if key not in pruned}
+    moved = {
+        key
+        for key in lost.keys() & elsewhere.keys()
+        if is_newer(elsewhere[key], lost[key]) or canonical(elsewhere[key]) == canonical(lost[key])
+    }
+    return {key: value for key, value in lost.items() if key not in pruned | moved}
 
 
-def hidden(ours: bytes, copy: bytes, scanned: Scan, is_forgotten: Callable[[str], bool]) -> list[str]:
+def outdone(live: Shard, replaced: Registers, scanned: Scan) -> Registers:
+    """Return those of the replaced registers in whose place an update has written an older value again.
+
+    A value that is written again wins over every later one that its author had not seen.
+
+    Args:
+        live: The document, after the update.
+        replaced: The registers that the update has replaced, with their former values.
+        scanned: The scan of the update.
+    """
+    from memcrdt.crdt.block_diff import written_by
+
+    asserting = [client for client in scanned.after if is_asserting(client)] if replaced else []
+    present = values(live, replaced) if asserting else {}
+    newer = {key for key, value in present.items() if is_newer(replaced[key], value)}
+    if not newer:
+        return {}
+    snapshot = live.snapshot()
+    again = {key for client in asserting for key in written_by(client, snapshot)}
+    return {key: replaced[key] for key in newer & again}
+
+
+def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], Registers]) -> list[str]:
     """Return the keys of registers that a whole copy has and our document lacks, although it has all its blocks.
 
     Args:
         ours: Our document, as one update. The copy was applied to it.
         copy: The copy, as one update from outside.
         scanned: The scan of the copy.
-        is_forgotten: Returns whether a memory has a tombstone in any shard.
+        elsewhere: Returns the registers of a memory in our other shards.
 
     Raises:
         RemoteProtocolError: yrs refuses the copy, or takes too long for it. Of blocks that are known, it looked at none
@@ -169,13 +202,18 @@ def hidden(ours: bytes, copy: bytes, scanned: Scan, is_forgotten: Callable[[str]
     differing = {memory_id: each for memory_id in theirs.ids() if (each := _differing(theirs, live, memory_id))}
     if not differing:
         return []
-    # Where both have a block of their own at the same clock, the copy keeps its own, as it came first.
-    theirs.apply(ours, scan(ours, own=True))
     keys: list[str] = []
     for memory_id, found in differing.items():
-        here, united = live.registers(memory_id), theirs.registers(memory_id)
+        here, other = live.registers(memory_id), elsewhere(memory_id)
         lost = {key: value for key, value in found.items() if key not in here}
-        keys += unexplained(memory_id, lost, here, is_forgotten=is_forgotten(memory_id))
+        is_forgotten = registers.forgotten_key(memory_id) in {**here, **other}
+        keys += unexplained(memory_id, lost, here, other, is_forgotten=is_forgotten)
+    try:  # where both have a block of their own at the same clock, the copy keeps its own, as it came first
+        theirs.apply(ours, scan(ours, own=True))
+    except RemoteProtocolError:
+        return sorted(keys)  # ours takes too long, and that is not the sender's fault
+    for memory_id, found in differing.items():
+        here, united = live.registers(memory_id), theirs.registers(memory_id)
         keys += [key for key in found.keys() & here.keys() if canonical(united.get(key)) != canonical(here[key])]
     return sorted(keys)
 
@@ -192,6 +230,14 @@ def values(live: Shard, keys: Iterable[str]) -> Registers:
     memories = {parts.id for key in keys if (parts := registers.split(key)) is not None}
     found = {key: value for memory_id in memories for key, value in live.registers(memory_id).items()}
     return {key: found[key] for key in keys if key in found}
+
+
+def few(found: Registers) -> Registers:
+    """Return as many of the registers as are written again for one request, at least one."""
+    sizes = accumulate(encoded_size(value) for value in found.values())
+    return dict(item for item, size in zip(found.items(), sizes, strict=True) if size <= limits.MIB) or dict(
+        islice(found.items(), 1)
+    )
 
 
 def check_unclaimed(live: Shard, lacking: Registers, own: int) -> None:

@@ -176,7 +176,8 @@ class Transaction:
         edit = live.apply(update, scanned)
         if not known and len(edit.updates) == 1:
             self._documents.note_first_update(work.row.shard, edit.updates[0], live)
-        was_rewritten = self._keep(work, edit, origin, claims.still_at_stake(live, at_stake))
+        again = claims.outdone(live, edit.replaced, scanned)
+        was_rewritten = self._keep(work, edit, origin, claims.still_at_stake(live, at_stake), again)
         if work.row.damaged:
             work.apply_waiting(self.db)
         return was_rewritten
@@ -190,7 +191,7 @@ class Transaction:
         work.is_changed = True
         self._record(work, work.document.live.shrink(), log.LOCAL)
 
-    def _keep(self, work: ShardWork, edit: Edit, origin: str, at_stake: Registers) -> bool:
+    def _keep(self, work: ShardWork, edit: Edit, origin: str, at_stake: Registers, outdone: Registers) -> bool:
         """Record an update from outside, and write the registers again that it must not take away (claims.py).
 
         Only a stock Yjs client of this device forgets a memory by deleting its birth.
@@ -209,14 +210,22 @@ class Transaction:
         kept: dict[str, Json] = {}
         for memory_id, lost in claims.by_memory({**at_stake, **edit.removed}).items():
             if not (is_stock and memory_id in edit.unborn):
-                homes = self._homes(work.row.space, memory_id)
-                is_forgotten = any(registers.forgotten_key(memory_id) in home.registers_of(memory_id) for home in homes)
-                kept |= claims.unexplained(memory_id, lost, work.registers_of(memory_id), is_forgotten=is_forgotten)
+                kept |= self._unexplained(work, memory_id, lost)
         if kept and not is_stock:
             self._restate(work, kept)
+        if not is_stock:
+            kept |= outdone
         for memory_id, writes in claims.by_memory(kept).items():  # what is there already is not written again
             work.pending[memory_id].update(writes)
         return bool(kept) and not is_stock
+
+    def _unexplained(self, work: ShardWork, memory_id: str, lost: Registers) -> Registers:
+        elsewhere: dict[str, Json] = {}
+        for home in self._homes(work.row.space, memory_id):
+            elsewhere |= home.registers_of(memory_id) if home is not work else {}
+        here = work.registers_of(memory_id)
+        is_forgotten = registers.forgotten_key(memory_id) in {**here, **elsewhere}
+        return claims.unexplained(memory_id, lost, here, elsewhere, is_forgotten=is_forgotten)
 
     def restate(self, space: int, number: int, keys: Iterable[str]) -> bool:
         """Write registers again that another device lacks, because it has forged blocks in their place (claims.py).
@@ -236,7 +245,7 @@ class Transaction:
         if row is None or row.damaged:
             return False
         work = self._work(row.shard)
-        found = claims.values(work.document.live, keys)
+        found = claims.few(claims.values(work.document.live, keys))
         claims.check_unclaimed(work.document.live, found, self._documents.client_id)
         if found:
             work.is_changed = True
@@ -278,7 +287,8 @@ class Transaction:
         log.lock_head(self.db)
         states = self._settled_states()
         seq = 0
-        for work in self._works.values():
+        # What moves from a closed shard to an open one is deleted there after it is here.
+        for work in sorted(self._works.values(), key=lambda work: work.row.is_closed):
             seq = work.append(self.db, self.stamp.at) or seq
         self._write_homes()
         written = views.write(self.db, states, seq)

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 INTERVAL_S: Final = 30.0  # as in docs/design.md; times 0.75 to 1.25, so that the peers of a node spread out
 SETTLE_S: Final = 1.0  # doubles up to the interval
+ANSWERS: Final = 4  # to the same difference of a shard, one after the other
+ANSWERS_EVERY: Final = 16  # comparisons, after that
+LASTING: Final = 4_096  # differences that are remembered
 
 
 @dataclass(slots=True)
@@ -52,6 +55,7 @@ class AntiEntropy:
         self._receiver = receiver
         self._open: dict[str, _Comparison] = {}
         self._dirty: dict[str, set[int]] = {}
+        self._lasting: dict[ShardKey, tuple[tuple[bytes, bytes], int]] = {}  # differences: the digests, and how often
         self.differed = False  # whether to compare again soon; the session resets it
 
     @property
@@ -118,10 +122,25 @@ class AntiEntropy:
             difference = ours.difference(leaf)
             equal += difference.equal
             for shard in difference.wanted:
-                self._receiver.want((message.space, shard), {})
+                theirs = dict(leaf.shards)[shard]
+                if self._may_end(message.space, shard, digests[shard].digest if shard in digests else b"", theirs):
+                    self._receiver.want((message.space, shard), {})
             for shard in difference.lacking:
                 self._sender.offer((message.space, shard), {})
         self._establish(message.space, {shard: digests[shard].seq for shard in equal}, asked)
+
+    def _may_end(self, space: str, shard: int, ours: bytes, theirs: bytes) -> bool:
+        """Return whether asking for a shard that differs may make it equal.
+
+        A device that may only read can have more than this one for good, and then every answer is the whole shard. So
+        a difference that stays the same after a few answers is asked about again only from time to time.
+        """
+        if len(self._lasting) > LASTING:
+            self._lasting.clear()
+        before, times = self._lasting.get((space, shard), ((b"", b""), 0))
+        times = times + 1 if before == (ours, theirs) else 0
+        self._lasting[space, shard] = (ours, theirs), times
+        return times < ANSWERS or times % ANSWERS_EVERY == 0
 
     def _send_leaves(self, space: str, leaves: tuple[Leaf, ...], root: bool = False) -> None:
         for start in range(0, len(leaves), LEAVES):

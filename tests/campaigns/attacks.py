@@ -170,29 +170,32 @@ def _claim_clocks(world: World, hostile: HostileComputer) -> None:
 
 
 def _hide_changes(world: World, hostile: HostileComputer) -> None:
-    """Send one device other blocks in place of what a client has written or will write, or delete some of its blocks.
+    """Send one device other blocks in place of what another one writes, or delete some of its blocks there.
 
-    The other devices are not told.
+    The other devices are not told. A device that may only read is the best victim, because it passes nothing on.
     """
-    space, rng = hostile.space(PERSONAL), world.attacks
-    known = hostile.replica.state_vector(space, 0)
-    used, peers = [client for client in sorted(known) if client < limits.CLIENT_ID_MAX], hostile.peers_now()
-    if used and peers:
-        client, length = rng.choice(used), rng.choice((1, 5, 40, 2_000))
-        start = known[client] if rng.random() < 0.5 else rng.randrange(known[client])
-        if rng.random() < 0.3:
-            lie = (
-                b"\x00\x01"
-                + varuint(client)
-                + b"\x01"
-                + varuint(start)
-                + varuint(min(length, known[client] - start) or 1)
-            )
-        else:
-            block = rng.choice((b"\x00" + varuint(length), _VALUES + varuint(5) + b"\x7e" * 5))
-            lie = b"\x01\x01" + varuint(client) + varuint(start) + block + b"\x00"
+    peers = {*hostile.peers_now()}
+    space = hostile.space(PERSONAL)
+    reached = [each for each in world.computers if each.id in peers and each.on and each.space(PERSONAL) == space]
+    victims = [each for each in reached if not world.parts[each.id][PERSONAL]] or reached
+    authors = [each for each in world.writers() if each not in victims]
+    if victims and authors:
+        victim, author = world.attacks.choice(victims), world.attacks.choice(authors)
+        client = author.memory.store.facts.client_id
+        lie = _lie(world, client, victim.replica.state_vector(space, 0).get(client, 0))
         world.promises.is_clock_claimed = True
-        hostile.say(Push(space, 0, lie, {}, {}, _BATCH), to=rng.choice(peers))
+        hostile.say(Push(space, 0, lie, {}, {}, _BATCH), to=victim.id)
+
+
+def _lie(world: World, client: int, clock: int) -> bytes:
+    """Return an update with a block at the next clock of a client id, or, if there are any, without its last blocks."""
+    length = world.attacks.choice((1, 5, 40, 2_000))
+    if clock and world.attacks.random() < 0.3:
+        start = max(0, clock - length)
+        return b"\x00\x01" + varuint(client) + b"\x01" + varuint(start) + varuint(clock - start)
+    values = _VALUES + varuint(min(length, 40)) + b"\x7e" * min(length, 40)
+    block = world.attacks.choice((b"\x00" + varuint(length), values))
+    return b"\x01\x01" + varuint(client) + varuint(clock) + block + b"\x00"
 
 
 def _ask_to_restate(world: World, hostile: HostileComputer) -> None:
