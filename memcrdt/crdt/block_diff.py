@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_right
+from collections.abc import Collection
 from typing import Final, NamedTuple, TypeAlias
 
 from memcrdt.crdt.scan import ARRAY, CONSTANTS, FIXED, INTEGER, ROOT_PARENT, STRING, VALUES, Cursor, Walk
@@ -31,9 +32,9 @@ def first_difference(one: bytes, other: bytes, client: int) -> int | None:
     return next((clock for clock in sorted(ours.keys() & theirs.keys()) if _differ(ours[clock], theirs[clock])), None)
 
 
-def written_by(client: int, snapshot: bytes) -> set[str]:
-    """Return the keys whose present value, in a whole document, was written by `client`."""
-    walk = _KeyWalk(snapshot, client)
+def written_by(clients: Collection[int], snapshot: bytes) -> set[str]:
+    """Return the keys whose present value, in a whole document, was written by one of the clients."""
+    walk = _KeyWalk(snapshot, clients)
     walk.clients()
     return {key for block in walk.living if (key := walk.key_of(block)) is not None}
 
@@ -81,13 +82,13 @@ class _PlaceWalk(Walk):
 
 
 class _KeyWalk(_PlaceWalk):
-    """Finds the key of each block, and the blocks of one client that have a value."""
+    """Finds the key of each block, and the blocks of some clients that have a value."""
 
-    __slots__ = ("client", "has_value", "living", "places", "starts")
+    __slots__ = ("clients_asked", "has_value", "living", "places", "starts")
 
-    def __init__(self, snapshot: bytes, client: int) -> None:
+    def __init__(self, snapshot: bytes, clients: Collection[int]) -> None:
         super().__init__(snapshot)
-        self.client = client
+        self.clients_asked = frozenset(clients)
         self.has_value = False
         self.living: list[tuple[int, int]] = []
         self.places: dict[tuple[int, int], _Place] = {}  # by client and first clock of the block
@@ -99,7 +100,7 @@ class _KeyWalk(_PlaceWalk):
         self.starts.setdefault(client, []).append(clock)
         if self.place_of_block is not None:
             self.places[client, clock] = self.place_of_block
-        if self.has_value and client == self.client:
+        if self.has_value and client in self.clients_asked:
             self.living.append((client, end - 1))  # of several values in a block, the last is the value of the key
         return end
 

@@ -101,7 +101,7 @@ class Incoming(NamedTuple):
         if not clients:
             return {}
         snapshot = self.live.snapshot()
-        return {client: values(self.live, written_by(client, snapshot)) for client in clients}
+        return {client: values(self.live, written_by([client], snapshot)) for client in clients}
 
     def _forged(self, client: int, known: Mapping[int, int]) -> str | None:
         """Return what the update has under a client id of ours that we did not write, or None."""
@@ -124,7 +124,10 @@ def still_at_stake(live: Shard, at_stake: AtStake) -> Registers:
         return {}
     snapshot = live.snapshot()
     return {
-        key: former[key] for client, former in at_stake.items() for key in written_by(client, snapshot) if key in former
+        key: former[key]
+        for client, former in at_stake.items()
+        for key in written_by([client], snapshot)
+        if key in former
     }
 
 
@@ -176,9 +179,7 @@ def outdone(live: Shard, replaced: Registers, scanned: Scan) -> Registers:
     newer = {key for key, value in present.items() if is_newer(replaced[key], value)}
     if not newer:
         return {}
-    snapshot = live.snapshot()
-    again = {key for client in asserting for key in written_by(client, snapshot)}
-    return {key: replaced[key] for key in newer & again}
+    return {key: replaced[key] for key in newer & written_by(asserting, live.snapshot())}
 
 
 def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], Registers]) -> list[str]:
@@ -240,6 +241,14 @@ def few(found: Registers) -> Registers:
     )
 
 
+def asserted(live: Shard) -> set[str]:
+    """Return the keys of registers whose present value was written again."""
+    from memcrdt.crdt.block_diff import written_by
+
+    asserting = [client for client in live.state_vector() if is_asserting(client)]
+    return written_by(asserting, live.snapshot()) if asserting else set()
+
+
 def check_unclaimed(live: Shard, lacking: Registers, own: int) -> None:
     """Check that another device lacks nothing that was written under our present client id, `own`.
 
@@ -248,5 +257,5 @@ def check_unclaimed(live: Shard, lacking: Registers, own: int) -> None:
     """
     from memcrdt.crdt.block_diff import written_by
 
-    if lacking and written_by(own, live.snapshot()) & lacking.keys():
+    if lacking and written_by([own], live.snapshot()) & lacking.keys():
         raise ImpostorError(f"it has other blocks in place of those under the client id {own}")

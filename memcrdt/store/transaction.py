@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
@@ -211,13 +211,11 @@ class Transaction:
         for memory_id, lost in claims.by_memory({**at_stake, **edit.removed}).items():
             if not (is_stock and memory_id in edit.unborn):
                 kept |= self._unexplained(work, memory_id, lost)
-        if kept and not is_stock:
-            self._restate(work, kept)
         if not is_stock:
-            kept |= outdone
-        for memory_id, writes in claims.by_memory(kept).items():  # what is there already is not written again
+            self._restate(work, kept)
+        for memory_id, writes in claims.by_memory(kept if is_stock else outdone).items():
             work.pending[memory_id].update(writes)
-        return bool(kept) and not is_stock
+        return bool(kept or outdone) and not is_stock
 
     def _unexplained(self, work: ShardWork, memory_id: str, lost: Registers) -> Registers:
         elsewhere: dict[str, Json] = {}
@@ -247,15 +245,27 @@ class Transaction:
         work = self._work(row.shard)
         found = claims.few(claims.values(work.document.live, keys))
         claims.check_unclaimed(work.document.live, found, self._documents.client_id)
-        if found:
-            work.is_changed = True
-            self._restate(work, found)
+        before = claims.asserted(work.document.live)
+        self._restate(work, {key: value for key, value in found.items() if key not in before})
+        self._write_elsewhere(work, {key: value for key, value in found.items() if key in before})
         return bool(found)
 
-    def _restate(self, work: ShardWork, found: Mapping[str, Json]) -> None:
-        live = work.document.live
+    def _restate(self, work: ShardWork, found: Registers) -> None:
+        """Write registers again so that they win, in their shard if that is possible."""
+        if not found:
+            return
+        live, work.is_changed = work.document.live, True
         self._record(work, live.restate(found, asserting_client_id(self.random, live.state_vector())), log.LOCAL)
         self._restated |= {(work.row.space, memory_id) for memory_id in claims.by_memory(found)}
+        done = claims.asserted(live)
+        self._write_elsewhere(work, {key: value for key, value in found.items() if key not in done})
+
+    def _write_elsewhere(self, work: ShardWork, found: Registers) -> None:
+        """Write registers into another shard, because blocks under the highest client ids keep them out of this one."""
+        if found:
+            home = self._work(self._open_shard(work.row.space, other_than=work.row.shard))
+            for memory_id, writes in claims.by_memory(found).items():
+                home.gather(memory_id, writes)
 
     def prune(self, shard: int, most: int) -> int:
         """Gather the deletion of the oldest revisions of memories that have too many.
@@ -469,9 +479,9 @@ class Transaction:
             shard = self._births[space] = self._open_shard(space)
         return self._works[shard]
 
-    def _open_shard(self, space: int) -> int:
+    def _open_shard(self, space: int, *, other_than: int | None = None) -> int:
         for row in log.open_shards(self.db, space):
             with suppress(CorruptError):  # a new memory must not wait until a damaged shard is repaired
-                if not self._work(row.shard).is_full:
+                if row.shard != other_than and not self._work(row.shard).is_full:
                     return row.shard
         return self._work(log.add_shard(self.db, space).shard).row.shard

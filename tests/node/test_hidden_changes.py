@@ -15,9 +15,12 @@ import pytest
 from memcrdt.crdt import shard
 from memcrdt.crdt.shard import Shard
 from memcrdt.errors import NotFoundError
+from memcrdt.model import limits
 from memcrdt.model.clocks import varuint
-from memcrdt.store import alarms, claims, log
+from memcrdt.model.registers import DELETED
+from memcrdt.store import alarms, claims, log, meta
 from memcrdt.store.membership.peers import Peers
+from memcrdt.store.meta import is_asserting
 from memcrdt.sync.events import Committed
 from memcrdt.sync.gossip import Gossip
 from memcrdt.sync.messages import Diff, Restate
@@ -263,11 +266,12 @@ def test_a_device_cannot_make_others_write_without_end(make: Make, monkeypatch: 
     monkeypatch.setattr(claims, "REWRITES", 3)
     devices = make("AB")
     writer = devices.all["A"]
-    writer.add("text")
 
     def rows_after(peer: str) -> int:
+        known = {*_keys(writer)} if writer.texts() else set()
+        writer.add(f"text {len(known)}")
         before = writer.replica.head()
-        writer.replica.restate(writer.space(), 0, _keys(writer), peer)
+        writer.replica.restate(writer.space(), 0, sorted({*_keys(writer)} - known), peer)
         return writer.replica.head() - before
 
     assert [rows_after(HOSTILE) for _ in range(5)] == [1, 1, 1, 0, 0]
@@ -312,3 +316,118 @@ def test_a_copy_that_takes_too_long_is_refused(make: Make, monkeypatch: pytest.M
     applied = reader.apply(copy.snapshot(), origin=HOSTILE)
     assert (applied.status, "takes over" in applied.reason) == ("refused", True)
     assert reader.rows("SELECT count(*) FROM quarantine") == [(1,)]
+
+
+def test_a_register_that_was_written_again_is_not_a_second_time(make: Make) -> None:
+    """If that did not help, it goes to another shard, once."""
+    devices = make("AB")
+    writer = devices.all["A"]
+    writer.add("text")
+    heads = []
+    for _ in range(4):
+        writer.replica.restate(writer.space(), 0, _keys(writer), HOSTILE)
+        heads.append(writer.replica.head())
+    assert heads[0] < heads[1] == heads[2] == heads[3]
+    assert [row[0] for row in writer.rows("SELECT number FROM shards ORDER BY 1")] == [0, 1]
+
+
+@pytest.mark.parametrize("top", [limits.CLIENT_ID_MAX, meta._ASSERTING_MAX])
+def test_blocks_under_the_highest_client_ids_hide_nothing(make: Make, top: int) -> None:
+    """They win over everything in their shard, so what they hide goes to another one."""
+    devices = make("AB")
+    devices.restrict("B")
+    memory = devices.add("A", "text")
+    forger = Shard(top)
+    (written,) = forger.write(dict.fromkeys(_keys(devices.all["A"]), 1)).updates
+    (gone,) = forger.write(dict.fromkeys(_keys(devices.all["A"]), DELETED)).updates
+    devices.send("B", written)
+    devices.send("B", gone)
+    devices.connect("A", "B")
+    assert devices.all["B"].texts() == {memory: "text"}
+    asked = devices.count(Restate)
+    devices.sim.run(10 * SOON_S)
+    assert (devices.all["B"].texts(), devices.count(Restate)) == ({memory: "text"}, asked)
+
+
+@pytest.mark.parametrize("count", [1, 2, MANY])
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("names", ["AB", "BA"])
+def test_a_value_that_is_written_again_undoes_no_later_one(
+    make: Make, names: str, is_connected: bool, count: int
+) -> None:
+    """The device with the claim sees only that the old value goes, and writes it again, which would win everywhere."""
+    devices = make(names)
+    author, other = (devices.all[name] for name in names)
+    memory = devices.add(names[0], "text")
+    author.update(memory, importance=0.1, metadata={"phone": "old"}, add_tags=["old"])
+    devices.committed(names[0])
+    devices.connect(*names)
+    if not is_connected:
+        devices.sim.cut(1)
+        devices.sim.run(1)
+    _claim_next(devices, names[1], of=names[0], count=count)
+    author.update(memory, importance=0.9, metadata={"phone": "new"}, remove_tags=["old"])
+    devices.committed(names[0])
+    if not is_connected:
+        devices.connect(*names)
+    for device in (author, other):
+        assert device.rows("SELECT importance, value FROM memories JOIN metadata USING(memory)") == [(0.9, '"new"')]
+        assert device.rows("SELECT tag FROM tags") == []
+    assert devices.views()[0] == devices.views()[1]
+
+
+def test_a_false_request_undoes_no_change_of_a_device_that_is_away(make: Make) -> None:
+    """Of a field, which the device has changed later. Its author writes it again."""
+    devices = make("AB")
+    memory = devices.add("A", "text")
+    devices.all["A"].update(memory, importance=0.1)
+    devices.committed("A")
+    devices.connect("A", "B")
+    devices.sim.cut(1)
+    devices.sim.run(1)
+    devices.all["A"].replica.restate(devices.all["A"].space(), 0, _keys(devices.all["A"]), HOSTILE)
+    devices.all["B"].clock += 1_000
+    devices.all["B"].update(memory, importance=0.9)
+    devices.connect("A", "B")
+    assert [device.rows("SELECT importance FROM memories") for device in devices.all.values()] == [[(0.9,)]] * 2
+
+
+def test_edits_of_a_closed_shard_take_nothing_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They delete there what they write into another shard, and nobody writes it again."""
+    devices = make("ABC")
+    devices.restrict("C")
+    memory = devices.add("A", "text")
+    devices.all["A"].update(memory, importance=0.1)
+    devices.committed("A")
+    for other in "BC":
+        devices.connect("A", other)
+    monkeypatch.setattr(limits, "SHARD_CLIENTS_MAX", 2)
+    for number in range(5):
+        devices.all["A"].update(memory, importance=0.5 + number / 10, add_tags=[f"tag {number}"])
+        devices.committed("A")
+    assert devices.views()[0] == devices.views()[1] == devices.views()[2]
+    assert [*map(is_asserting, devices.all["B"].replica.state_vector(devices.all["B"].space(), 0))] == [False]
+    assert (devices.count(Restate), devices.alarms("A"), devices.alarms("B")) == (0, "", "")
+
+
+@pytest.mark.parametrize("reader", ["", "C"])
+def test_a_revision_that_was_pruned_meanwhile_does_not_come_back(make: Make, reader: str) -> None:
+    """All that named it as their base were pruned, too, before this device saw them."""
+    devices = make("ABC")
+    if reader:
+        devices.restrict(reader)
+    memory = devices.add("A", "first")
+    devices.all["A"].update(memory, text="second")
+    devices.committed("A")
+    for other in "BC":
+        devices.connect("A", other)
+    for number in list(devices.sim.links):
+        devices.sim.cut(number)
+    devices.sim.run(1)
+    for number in range(2 * limits.REVISIONS):
+        devices.all["A"].update(memory, text=f"edit {number}")
+    for other in "BC":
+        devices.connect("A", other)
+    for device in devices.all.values():
+        assert device.rows("SELECT text FROM revisions WHERE head = 1") == [(f"edit {2 * limits.REVISIONS - 1}",)]
+    assert devices.count(Restate) == 0
