@@ -234,3 +234,23 @@ def test_the_peer_is_not_told_that_an_update_is_durable_when_the_store_failed(wo
     world.run(3)
     assert b.texts() == {"text"}
     assert a.replica.receipts == {("B", "S", 0): 1}
+
+
+def test_a_lasting_difference_is_asked_about_less_and_less(harness: SessionHarness) -> None:
+    """Each answer to it may be a whole shard. A change on either side makes it a new one."""
+    harness.greet()
+    batch = iter(range(1, 1_000))
+
+    def asked(digest: bytes, comparisons: int) -> list[int]:
+        found = []
+        for number in range(comparisons):
+            if harness.receive(Have("S", (Leaf(0, 1, ((0, digest),)),))):
+                found.append(number)
+                harness.receive(Diff("S", 0, update(0, "theirs"), {2: 1}, next(batch), asked=True))
+        return found
+
+    harness.receive(Push("S", 0, update(0, "theirs"), {}, {2: 1}, next(batch)))
+    assert asked(b"d" * 16, 40) == [0, 1, 2, 3, 16, 32]
+    assert asked(b"e" * 16, 6) == [0, 1, 2, 3]
+    harness.write(0, "ours")
+    assert asked(b"e" * 16, 6) == [0, 1, 2, 3]
