@@ -120,9 +120,13 @@ def follow_advice(world: World) -> None:
     spaces = {computer.id: computer.space(PERSONAL) for computer in world.computers}
     for computer in world.computers:
         peers = {each.peer for each in computer.node.reports if each.kind == "apart" and _LEAVE in each.text}
-        if any(spaces[computer.id] > spaces[peer] for peer in peers & spaces.keys()):
+        others = [each for each in world.inviters() if each.id in peers and spaces[each.id] < spaces[computer.id]]
+        if others:
             Members(computer.memory.store).leave(PERSONAL)
-            _meet(world, computer)
+            if world.by_hand:
+                _meet(world, computer)
+            else:
+                _pair(world, others[0], computer, PERSONAL, read_only=not world.parts[computer.id][PERSONAL])
             world.counts["groups that stayed apart"] += 1
 
 

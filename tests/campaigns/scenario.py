@@ -178,8 +178,7 @@ def _settle(world: World, *, brought: int = 0) -> None:
     for rest in range(PATIENCE):
         if rest == brought > 0:
             disk_rot.give_up(world)
-        if world.by_hand:
-            membership.follow_advice(world)
+        membership.follow_advice(world)
         for computer in world.computers:
             computer.sync_now()
         world.sim.run(PEACE_S)
