@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,6 +48,7 @@ from memcrdt.sync.replica import (
 PIECE_BYTES = 4 * limits.MIB  # parts of an update that is too large to be sent; larger parts would take long to apply
 NOTHING = b"\0\0"  # a Yjs update without blocks and deletions
 TURN_S: Final = 0.0002  # Python's default is 0.005; with 0.0005, half as many searches fit beside an attack
+SUSPECTED: Final = 64  # shards whose hidden registers are remembered until the next comparison
 LONG_BYTES: Final = 16 * limits.KIB  # the scan of a longer update takes over 10 ms
 T = TypeVar("T")
 
@@ -93,6 +94,7 @@ class StoreReplica(Replica):
         self._members = Members(store)
         self._rewrites = RewriteBudget()
         self._asked = 0  # how often registers were found hidden
+        self._suspected: dict[tuple[str, int, int], frozenset[str]] = {}  # by device and shard: those found hidden once
 
     def spaces(self, peer: str) -> Sequence[SharedSpace]:
         with self._store.reading() as db:
@@ -202,11 +204,24 @@ class StoreReplica(Replica):
                 return ()
             ours = documents.current(db, row).live.snapshot()
         found = claims.hidden(ours, taken.update, taken.scanned, lambda each: self._elsewhere(taken, each))
-        keys = [key for key in found if len(key) <= HIDDEN_CHARS]
+        keys = [key for key in self._found_again(taken, found) if len(key) <= HIDDEN_CHARS]
         # If there are more, another part of them each time: some may be such that writing them again does not help.
         start = self._asked * HIDDEN % len(keys) if len(keys) > HIDDEN else 0
         self._asked += 1
         return tuple((keys[start:] + keys[:start])[:HIDDEN])
+
+    def _found_again(self, taken: _Taking, found: Collection[str]) -> list[str]:
+        """Return the keys that the last copy from this device showed as hidden, too.
+
+        The reason why they are not here, such as a tombstone, may be in a shard that comes a moment later.
+        """
+        place = (taken.origin, taken.space, taken.shard)
+        before = self._suspected.pop(place, frozenset())
+        if found:
+            if len(self._suspected) == SUSPECTED:
+                del self._suspected[next(iter(self._suspected))]
+            self._suspected[place] = frozenset(found)
+        return [key for key in found if key in before]
 
     def _elsewhere(self, taken: _Taking, memory_id: str) -> Registers:
         """Return the registers of a memory in the other shards of its space."""

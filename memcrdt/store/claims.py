@@ -153,7 +153,8 @@ def unexplained(
     """
     if is_forgotten:
         return {key: value for key, value in lost.items() if key == registers.forgotten_key(memory_id)}
-    pruned = edits.may_be_pruned(memory_id, {**lost, **found}, found)
+    left = {**elsewhere, **found}
+    pruned = edits.may_be_pruned(memory_id, {**lost, **left}, left)
     moved = {
         key
         for key in lost.keys() & elsewhere.keys()
