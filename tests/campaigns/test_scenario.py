@@ -31,7 +31,7 @@ CAUGHT_BY = {  # a seed that soon catches the mutant; other seeds are played onl
     "keep talking to a revoked device": 7,
     "offer every space to everyone": 4,
     "trust signatures": 47,
-    "follow smaller ids": 3698,
+    "follow smaller ids": 252,
     "let the latest add decide": 25,
     "cut lists of members": 223,
     "believe every keep": 14,
@@ -45,7 +45,7 @@ CAUGHT_BY = {  # a seed that soon catches the mutant; other seeds are played onl
     "go on without the file": 31,
     "take any number of client ids": 47,
     "take any shard": 25,
-    "write nothing again": 47,
+    "write nothing again": 41,
     "miss what is hidden": 91,
     "restore trust": 5,
 }
