@@ -18,8 +18,8 @@ from memcrdt.model.clocks import StateVector, covers
 from memcrdt.model.device_ids import shown
 from memcrdt.model.membership import Adoption
 from memcrdt.model.predicates import is_text
+from memcrdt.model.projection import unite
 from memcrdt.model.registers import Registers
-from memcrdt.model.values import Json
 from memcrdt.store import alarms, claims, digests, log, meta, quarantine, shared_log, spaces, views
 from memcrdt.store.base import BaseStore
 from memcrdt.store.claims import ImpostorError, RewriteBudget, RewriteLimitError
@@ -225,13 +225,10 @@ class StoreReplica(Replica):
 
     def _elsewhere(self, taken: _Taking, memory_id: str) -> Registers:
         """Return the registers of a memory in the other shards of its space."""
-        found: dict[str, Json] = {}
         with self._store.documents() as (db, documents):
-            for shard in sorted(views.homes_of(db, taken.space, [memory_id])[memory_id]):
-                row = log.shard_row(db, shard)
-                if row.number != taken.shard and not row.damaged:
-                    found |= documents.current(db, row).live.registers(memory_id)
-        return found
+            homes = sorted(views.homes_of(db, taken.space, [memory_id])[memory_id])
+            rows = [row for row in map(partial(log.shard_row, db), homes) if row.number != taken.shard]
+            return unite([documents.current(db, row).live.registers(memory_id) for row in rows if not row.damaged])
 
     def restate(self, space: str, shard: int, keys: Sequence[str], peer: str) -> None:
         number, now = self._number(space), self._store.now_ms()

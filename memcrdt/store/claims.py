@@ -6,11 +6,12 @@ three rules protect what this store has acknowledged:
 
 - A present client id that others use is given up (`ImpostorError`). The update is applied afterwards.
 - Registers that stand under a client id with forged blocks are written again, because other devices may lack them.
-- A register that an update deletes is written again, unless a tombstone or pruning explains it. Newer values replace
-  registers, and need no deletion.
+- A register that an update deletes is written again, unless a tombstone, another shard or pruning explains it. Newer
+  values replace registers, and need no deletion.
 
-They are written in a way that depends on no block before them (Shard.restate). A few bytes can take a whole shard away,
-so what one device takes away is written again only so often (`RewriteBudget`).
+They are written in a way that depends on no block before them (Shard.restate), and win even over a later value that the
+writer has not seen. A device that has such a value writes it again in turn (`outdone`). A few bytes can take a whole
+shard away, so what one device takes away is written again only so often (`RewriteBudget`).
 
 A device from which nobody takes anything, because it may only read, can be lied to without any other device meeting the
 claim. And nobody renews the client ids of a device that is gone. So a device that gets a whole copy and still lacks
@@ -39,10 +40,9 @@ if TYPE_CHECKING:
 REWRITES: Final = 128  # at once, for one device: two stores that wrote under one client id may need one for each shard
 REWRITE_EVERY_MS: Final = 60_000  # then: one rewrite is up to 1 MiB for each device, and an asserting client id
 
-AtStake: TypeAlias = Mapping[int, Registers]  # by former client id with forged blocks: the registers written under it
-
-
 NOBODY: Final = 1  # the client id of documents that write nothing
+
+AtStake: TypeAlias = Mapping[int, Registers]  # by former client id with forged blocks: the registers written under it
 
 
 class ImpostorError(RemoteProtocolError):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
-from memcrdt.model.projection import LiveMemory, State, Tombstone, project, rivals
+from memcrdt.model.projection import LiveMemory, State, Tombstone, project, rivals, unite
 from memcrdt.model.registers import DELETED, Registers, Writes
 from memcrdt.model.values import Json
 from memcrdt.store import claims, log, views
@@ -218,9 +218,8 @@ class Transaction:
         return bool(kept or outdone) and not is_stock
 
     def _unexplained(self, work: ShardWork, memory_id: str, lost: Registers) -> Registers:
-        elsewhere: dict[str, Json] = {}
-        for home in self._homes(work.row.space, memory_id):
-            elsewhere |= home.registers_of(memory_id) if home is not work else {}
+        homes = self._homes(work.row.space, memory_id)
+        elsewhere = unite([home.registers_of(memory_id) for home in homes if home is not work])
         here = work.registers_of(memory_id)
         is_forgotten = registers.forgotten_key(memory_id) in {**here, **elsewhere}
         return claims.unexplained(memory_id, lost, here, elsewhere, is_forgotten=is_forgotten)
