@@ -119,17 +119,17 @@ class AntiEntropy:
         ours = Shards(digests)
         equal: list[int] = []
         for leaf in message.leaves:
-            difference = ours.difference(leaf)
+            difference, theirs = ours.difference(leaf), dict(leaf.shards)
             equal += difference.equal
             for shard in difference.wanted:
-                theirs = dict(leaf.shards)[shard]
-                if self._may_end(message.space, shard, digests[shard].digest if shard in digests else b"", theirs):
+                known = digests.get(shard)
+                if known is None or self._may_end((message.space, shard), (known.digest, theirs[shard])):
                     self._receiver.want((message.space, shard), {})
             for shard in difference.lacking:
                 self._sender.offer((message.space, shard), {})
         self._establish(message.space, {shard: digests[shard].seq for shard in equal}, asked)
 
-    def _may_end(self, space: str, shard: int, ours: bytes, theirs: bytes) -> bool:
+    def _may_end(self, key: ShardKey, digests: tuple[bytes, bytes]) -> bool:
         """Return whether asking for a shard that differs may make it equal.
 
         A device that may only read can have more than this one for good, and then every answer is the whole shard. So
@@ -137,9 +137,9 @@ class AntiEntropy:
         """
         if len(self._lasting) > LASTING:
             self._lasting.clear()
-        before, times = self._lasting.get((space, shard), ((b"", b""), 0))
-        times = times + 1 if before == (ours, theirs) else 0
-        self._lasting[space, shard] = (ours, theirs), times
+        before, times = self._lasting.get(key, (None, 0))
+        times = times + 1 if before == digests else 0
+        self._lasting[key] = digests, times
         return times < ANSWERS or times % ANSWERS_EVERY == 0
 
     def _send_leaves(self, space: str, leaves: tuple[Leaf, ...], root: bool = False) -> None:
