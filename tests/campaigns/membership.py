@@ -88,7 +88,7 @@ def come_back(world: World, computer: Computer, like: Computer | None = None) ->
     for space, writes in world.parts[computer.id].items():
         if world.by_hand and space == PERSONAL:
             _meet(world, computer)
-        elif like is not None or not _shared_with(computer, space):
+        elif like is not None or not shared_with(computer, space):
             _come_back_into(world, computer, space, read_only=not writes)
 
 
@@ -252,7 +252,7 @@ def _pair(world: World, inviter: Computer, joiner: Computer, space: str, *, read
         world.wiretap.readers.add((joiner.id, space))
 
 
-def _shared_with(computer: Computer, space: str) -> set[str]:
+def shared_with(computer: Computer, space: str) -> set[str]:
     sql = "SELECT device FROM shares JOIN spaces USING(space) WHERE name = ?"
     with computer.memory.store.reading() as db:
         return {str(device) for (device,) in db.execute(sql, (space,))}

@@ -189,7 +189,7 @@ def _settle(world: World, *, brought: int = 0) -> None:
 
 
 def _know_of_outcast(world: World) -> bool:
-    """Return whether no computer accepts the revoked computer any more.
+    """Return whether no computer shares the space with the revoked computer any more.
 
     If no computer knows of the revocation, it was lost with the store of its author.
     """
@@ -197,7 +197,8 @@ def _know_of_outcast(world: World) -> bool:
     if outcast is None or not any(computer.has_cast_out(outcast) for computer in world.computers):
         world.outcast = None
         return True
-    return all(each.has_cast_out(outcast) or not each.peers.is_accepted(outcast.id) for each in world.computers)
+    sharing = [each for each in world.computers if outcast.id in membership.shared_with(each, PERSONAL)]
+    return all(each.has_cast_out(outcast) for each in sharing)
 
 
 def _check_reports(world: World) -> None:
