@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from memcrdt.errors import CorruptError, ReadOnlyError, RemoteProtocolError
 from memcrdt.model import clocks, edits, limits, registers
 from memcrdt.model.edits import Stamp
-from memcrdt.model.projection import LiveMemory, State, Tombstone, project, rivals, unite
+from memcrdt.model.projection import LiveMemory, State, Tombstone, is_newer, project, rivals, unite
 from memcrdt.model.registers import DELETED, Registers, Writes
 from memcrdt.model.values import Json
 from memcrdt.store import claims, log, views
@@ -233,7 +233,7 @@ class Transaction:
             keys: The registers. Those that are not in the shard are ignored.
 
         Returns:
-            Whether there are any.
+            Whether any of them was written.
 
         Raises:
             ImpostorError: Some were written under our present client id.
@@ -245,9 +245,10 @@ class Transaction:
         found = claims.few(claims.values(work.document.live, keys))
         claims.check_unclaimed(work.document.live, found, self._documents.client_id)
         before = claims.asserted(work.document.live)
-        self._restate(work, {key: value for key, value in found.items() if key not in before})
-        self._write_elsewhere(work, {key: value for key, value in found.items() if key in before})
-        return bool(found)
+        fresh = {key: value for key, value in found.items() if key not in before}
+        self._restate(work, fresh)
+        moved = self._write_elsewhere(work, {key: value for key, value in found.items() if key in before})
+        return bool(fresh) or moved
 
     def _restate(self, work: ShardWork, found: Registers) -> None:
         """Write registers again so that they win, in their shard if that is possible."""
@@ -259,12 +260,22 @@ class Transaction:
         done = claims.asserted(live)
         self._write_elsewhere(work, {key: value for key, value in found.items() if key not in done})
 
-    def _write_elsewhere(self, work: ShardWork, found: Registers) -> None:
-        """Write registers into another shard, because blocks under the highest client ids keep them out of this one."""
-        if found:
-            home = self._work(self._open_shard(work.row.space, other_than=work.row.shard))
-            for memory_id, writes in claims.by_memory(found).items():
-                home.gather(memory_id, writes)
+    def _write_elsewhere(self, work: ShardWork, found: Registers) -> bool:
+        """Write registers into another shard, because blocks under the highest client ids keep them out of this one.
+
+        Return whether any of them was not in another shard yet.
+        """
+        space, is_changed = work.row.space, False
+        for memory_id, writes in claims.by_memory(found).items():
+            homes = [home for home in self._homes(space, memory_id) if home is not work]
+            there = unite([home.registers_of(memory_id) for home in homes])
+            lacking = {key: each for key, each in writes.items() if key not in there or is_newer(each, there[key])}
+            if lacking:
+                opened = next((home for home in homes if not home.row.is_closed), None)
+                home = opened or self._work(self._open_shard(space, other_than=work.row.shard))
+                home.gather(memory_id, lacking, is_birth=memory_id in lacking)
+                is_changed = True
+        return is_changed
 
     def prune(self, shard: int, most: int) -> int:
         """Gather the deletion of the oldest revisions of memories that have too many.

@@ -318,8 +318,9 @@ def test_a_copy_that_takes_too_long_is_refused(make: Make, monkeypatch: pytest.M
     assert reader.rows("SELECT count(*) FROM quarantine") == [(1,)]
 
 
-def test_a_register_that_was_written_again_is_not_a_second_time(make: Make) -> None:
-    """If that did not help, it goes to another shard, once."""
+def test_a_register_that_was_written_again_is_not_a_second_time(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If that did not help, it goes to another shard, once, even if that shard is full then."""
+    monkeypatch.setattr(limits, "SHARD_BIRTHS", 1)
     devices = make("AB")
     writer = devices.all["A"]
     writer.add("text")
