@@ -239,15 +239,20 @@ class StoreReplica(Replica):
         if self._rewrites.is_used_up(peer, now):
             self._alarm_once(now, _ASKS_AGAIN.format(sender=_sender(peer), name=name))
             return
+        self._rewrites.note(peer, now)  # even if nothing is written: to look takes time
+        with _short_turns:
+            self._restate(number, shard, keys, _HIDDEN.format(sender=_sender(peer), name=name))
+
+    def _restate(self, space: int, shard: int, keys: Sequence[str], alarm: str) -> None:
+        def plan(transaction: Transaction) -> bool:
+            return transaction.restate(space, shard, keys)
+
         try:
-            if not self._store.commit(lambda transaction: transaction.restate(number, shard, keys)):
-                return
+            if self._store.commit(plan):
+                self._alarm_once(self._store.now_ms(), alarm)
         except ImpostorError:
-            self._store.renew_client(_HIDDEN.format(sender=_sender(peer), name=name))
-            self._store.commit(lambda transaction: transaction.restate(number, shard, keys))
-        else:
-            self._alarm_once(now, _HIDDEN.format(sender=_sender(peer), name=name))
-        self._rewrites.note(peer, now)
+            self._store.renew_client(alarm)
+            self._store.commit(plan)
 
     def log(self, after_seq: int, limit: int) -> LogPage:
         with self._store.reading() as db:
