@@ -393,8 +393,8 @@ _HIDDEN = (
 
 
 _ASKS_AGAIN = (
-    "{sender} has asked again and again for memories of the space {name!r} to be written again. They were, each time,"
-    " and nothing is lost. Such requests now wait: one is met a minute. If you do not trust the device, revoke it"
+    "{sender} has asked again and again for memories of the space {name!r} to be written again. Nothing is lost. Its"
+    " requests now wait: one is met a minute. If you do not trust the device, revoke it"
 )
 
 

@@ -139,9 +139,7 @@ def by_memory(found: Registers) -> Mapping[str, Registers]:
     return grouped  # type: ignore[return-value]
 
 
-def unexplained(
-    memory_id: str, lost: Registers, found: Registers, elsewhere: Registers, *, is_forgotten: bool
-) -> Registers:
+def unexplained(memory_id: str, lost: Registers, found: Registers, elsewhere: Registers) -> Registers:
     """Return those of the lost registers of a memory that no tombstone, no other shard and no pruning explains.
 
     Args:
@@ -149,11 +147,10 @@ def unexplained(
         lost: The lost registers, with their last values.
         found: The registers of the memory in this shard.
         elsewhere: Its registers in other shards: what is edited in a closed shard moves to an open one.
-        is_forgotten: Whether the memory has a tombstone in any shard.
     """
-    if is_forgotten:
-        return {key: value for key, value in lost.items() if key == registers.forgotten_key(memory_id)}
-    left = {**elsewhere, **found}
+    left, tombstone = {**elsewhere, **found}, registers.forgotten_key(memory_id)
+    if tombstone in left:
+        return {key: value for key, value in lost.items() if key == tombstone}
     pruned = edits.may_be_pruned(memory_id, {**lost, **left}, left)
     moved = {
         key
@@ -206,10 +203,9 @@ def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], R
         return []
     keys: list[str] = []
     for memory_id, found in differing.items():
-        here, other = live.registers(memory_id), elsewhere(memory_id)
+        here = live.registers(memory_id)
         lost = {key: value for key, value in found.items() if key not in here}
-        is_forgotten = registers.forgotten_key(memory_id) in {**here, **other}
-        keys += unexplained(memory_id, lost, here, other, is_forgotten=is_forgotten)
+        keys += unexplained(memory_id, lost, here, elsewhere(memory_id))
     try:  # where both have a block of their own at the same clock, the copy keeps its own, as it came first
         theirs.apply(ours, scan(ours, own=True))
     except RemoteProtocolError:

@@ -220,9 +220,7 @@ class Transaction:
     def _unexplained(self, work: ShardWork, memory_id: str, lost: Registers) -> Registers:
         homes = self._homes(work.row.space, memory_id)
         elsewhere = unite([home.registers_of(memory_id) for home in homes if home is not work])
-        here = work.registers_of(memory_id)
-        is_forgotten = registers.forgotten_key(memory_id) in {**here, **elsewhere}
-        return claims.unexplained(memory_id, lost, here, elsewhere, is_forgotten=is_forgotten)
+        return claims.unexplained(memory_id, lost, work.registers_of(memory_id), elsewhere)
 
     def restate(self, space: int, number: int, keys: Iterable[str]) -> bool:
         """Write registers again that another device lacks, because it has forged blocks in their place (claims.py).

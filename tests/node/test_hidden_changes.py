@@ -5,6 +5,7 @@ The devices are real stores, and exchange with the code that syncs in the networ
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -13,11 +14,13 @@ from typing import Any
 import pytest
 
 from memcrdt.crdt import shard
+from memcrdt.crdt.scan import Scan, scan
 from memcrdt.crdt.shard import Shard
-from memcrdt.errors import NotFoundError
+from memcrdt.errors import NotFoundError, RemoteProtocolError
 from memcrdt.model import limits
 from memcrdt.model.clocks import varuint
 from memcrdt.model.registers import DELETED
+from memcrdt.node import store_replica
 from memcrdt.store import alarms, claims, log, meta
 from memcrdt.store.membership.peers import Peers
 from memcrdt.store.meta import is_asserting
@@ -432,3 +435,51 @@ def test_a_revision_that_was_pruned_meanwhile_does_not_come_back(make: Make, rea
     for device in devices.all.values():
         assert device.rows("SELECT text FROM revisions WHERE head = 1") == [(f"edit {2 * limits.REVISIONS - 1}",)]
     assert devices.count(Restate) == 0
+
+
+def test_one_request_writes_a_limited_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least one register, however large."""
+    monkeypatch.setattr(limits, "MIB", 1_000)
+    assert list(claims.few({f"k{number}": "x" * 400 for number in range(9)})) == ["k0", "k1"]
+    assert list(claims.few({"large": "x" * 5_000, "other": 1})) == ["large"]
+
+
+def test_a_sender_is_not_to_blame_if_our_own_copy_takes_too_long(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing altogether is still found."""
+    device = make("AB").all["A"]
+    device.add("text")
+    copy = device.replica.diff(device.space(), 0, {}).update
+    ours = Shard.load(9, [copy])
+    lost = _keys(device)[0]
+    ours.write({lost: DELETED})
+    apply, calls = Shard.apply, iter(range(2))
+
+    def slow(self: Shard, update: bytes, info: Scan | None = None) -> object:
+        if next(calls):
+            raise RemoteProtocolError("it takes too long")
+        return apply(self, update, info)
+
+    monkeypatch.setattr(Shard, "apply", slow)
+    assert claims.hidden(ours.snapshot(), copy, scan(copy), lambda _: {}) == [lost]
+    assert next(calls, None) is None
+
+
+def test_of_many_hidden_registers_all_have_their_turn(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing the first ones again may not help."""
+    device = make("AB").all["A"]
+    device.add("text")
+    copy = device.replica.diff(device.space(), 0, {}).update
+    monkeypatch.setattr(store_replica, "HIDDEN", 2)
+    monkeypatch.setattr(claims, "hidden", lambda *_: ["a", "b", "c", "d", "x" * 500])
+    asked = [device.apply(copy, origin=HOSTILE).hidden for _ in range(4)]
+    assert asked[0] == ()
+    assert {*asked[1], *asked[2], *asked[3]} == {"a", "b", "c", "d"}
+
+
+def test_what_is_written_again_without_end_is_not_taken(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would have to be answered each time. Other changes of the device are taken."""
+    monkeypatch.setattr(claims, "REWRITES", 0)
+    device = make("AB").all["A"]
+    again = device.stock_update({"junk": 1}, client_id=meta.asserting_client_id(secrets.token_bytes, ()))
+    assert device.apply(again, origin=HOSTILE).status == "later"
+    assert device.apply(device.stock_update({"junk": 1}), origin=HOSTILE).status == "applied"
