@@ -298,6 +298,29 @@ def truncate_wal(path: Path, vfs: str | None) -> bool:
     return True
 
 
+def is_wal_empty(path: Path) -> bool:
+    """Return whether the WAL has nothing, so that the file has everything. Only a writer adds to it."""
+    try:
+        return not path.with_name(path.name + "-wal").stat().st_size
+    except FileNotFoundError:
+        return True
+
+
+@contextmanager
+def open_file(path: Path, vfs: str | None = None, *, read_only: bool) -> Iterator[apsw.VFSFile]:
+    """Open the file through SQLite. Opening and closing it in any other way would drop the locks of this process.
+
+    Raises:
+        apsw.Error: The file cannot be opened.
+    """
+    mode = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    file = apsw.VFSFile(vfs or "", str(path), [apsw.SQLITE_OPEN_MAIN_DB | mode, 0])
+    try:
+        yield file
+    finally:
+        file.xClose()
+
+
 class Readers:
     """A pool of read connections, each lent to one thread at a time."""
 

@@ -140,6 +140,21 @@ class Database(BaseStore[apsw.Connection]):
         with translated(self.path, "scrubbing"), self.location.writing():
             return connections.truncate_wal(self.path, self.location.vfs)
 
+    def erase_unallocated(self) -> bool:
+        """Empty the WAL, and overwrite what SQLite left of removed rows in the file.
+
+        Returns:
+            Whether both is done. It is not while a reader uses the WAL.
+        """
+        self.check_writable("scrubbing")
+        with self._lock, translated(self.path, "scrubbing"):
+            db = self.writer()
+            with self.location.writing():
+                if not connections.truncate_wal(self.path, self.location.vfs):
+                    return False
+                with _immediate(db, is_synced=False):
+                    return self.location.erase_unallocated(db)
+
     def check_writable(self, doing: str) -> None:
         """Check that the store can be written.
 

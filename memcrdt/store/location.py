@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 import apsw
 
-from memcrdt.store import connections, file_setup, file_systems, files, open_file_locks, scratch
+from memcrdt.store import connections, file_setup, file_systems, files, open_file_locks, scratch, unallocated
 from memcrdt.store.files import FILE
 from memcrdt.store.high_water_mark import HighWaterMark, HighWaterMarks, runtime_folder, state_folder
 from memcrdt.store.reserve import Reserve
@@ -94,6 +94,21 @@ class FolderLocation:
             self.check_there()
             yield
             self.check_there()
+
+    def erase_unallocated(self, db: apsw.Connection) -> bool:
+        """Overwrite what is left of rows in unallocated space. Return whether that could be done.
+
+        Args:
+            db: The write connection, in a transaction that has not written anything.
+
+        Raises:
+            apsw.Error: The file could not be written.
+        """
+        if not connections.is_wal_empty(self.path):  # its pages have such space, too
+            return False
+        if unallocated.erase(db, self.path, self.vfs):
+            connections.write_again(db)
+        return True
 
     def closing(self, writer: apsw.Connection | None) -> None:
         """Let `writer` move the WAL into the database and delete it if it is closed last, unless the WAL is another."""
@@ -194,6 +209,9 @@ class MemoryLocation:
     @contextmanager
     def writing(self) -> Iterator[None]:
         yield
+
+    def erase_unallocated(self, db: apsw.Connection) -> bool:
+        return True
 
     def closing(self, writer: apsw.Connection | None) -> None: ...
 

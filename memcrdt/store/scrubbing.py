@@ -2,7 +2,7 @@
 
 Forgetting marks its shards, and the mark stays in the file until they are scrubbed. Folding leaves deleted values out
 of the snapshot, and SQLite overwrites the rows that it deletes. The indexes erase what they left for later. Then the
-WAL, which still has those rows, is emptied.
+WAL, which still has those rows, is emptied, and what SQLite left of them in the file is overwritten (unallocated.py).
 
 Emptying the WAL waits for the disk, and the steps before and after it do not: a power cut leaves the mark, or brings it
 back, and the shard is scrubbed again.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
@@ -24,6 +25,7 @@ from memcrdt.store.sql import SqlConnection
 
 FIRST_PAUSE_S: Final = 0.05
 LONGEST_PAUSE_S: Final = 60.0
+_REST: Final = 4  # times as long as the work took: in a large store it takes long, and holds the write lock
 _FORGOTTEN: Final = "SELECT graves.id FROM homes JOIN graves USING(space, id) WHERE homes.shard = ?"
 _TRANSACTIONS_AT_ONCE: Final = 16  # to erase in the indexes, because the caller of forget() waits for them
 
@@ -58,7 +60,7 @@ def scrub(database: Database, erase_in_indexes: Callable[[SqlConnection], bool])
             log.drop_set_aside(db, shard)
             if _is_swept(db, documents, shard):
                 swept.append((shard, seq))
-    if marked and not (_erase(database, erase_in_indexes) and database.truncate_wal()):
+    if marked and not (_erase(database, erase_in_indexes) and database.erase_unallocated()):
         return "blocked"
     with database.writing(is_synced=False) as db:
         # A shard that was marked again in between keeps its mark, because the new row comes after the scrubbed rows.
@@ -84,7 +86,10 @@ def _erase(database: Database, erase_in_indexes: Callable[[SqlConnection], bool]
 
 
 class RetryThread:
-    """Calls `work` in a thread until it returns True, with doubling pauses. The thread ends when there is no work."""
+    """Calls `work` in a thread until it returns True, with doubling pauses. The thread ends when there is no work.
+
+    However often it is woken, the work takes about a fifth of the time at most.
+    """
 
     def __init__(self, work: Callable[[], bool]) -> None:
         self._work = work
@@ -92,6 +97,7 @@ class RetryThread:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._woken = False
+        self._rests_until = 0.0  # by the monotonic clock
 
     def wake(self) -> None:
         """Run the work soon, not now. Further calls before then count as one."""
@@ -109,16 +115,22 @@ class RetryThread:
             thread.join()
 
     def _run(self) -> None:
-        pause_s = FIRST_PAUSE_S
+        pause_s = self._first_pause_s()
         while not self._stop.wait(pause_s):
             with self._lock:
                 self._woken = False
+            began = time.monotonic()
             is_done = self._try()
+            ended = time.monotonic()
+            self._rests_until = ended + min(_REST * (ended - began), LONGEST_PAUSE_S)
             with self._lock:
                 if is_done and not self._woken:
                     self._thread = None
                     return
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S) if not is_done else FIRST_PAUSE_S
+            pause_s = self._first_pause_s() if is_done else min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _first_pause_s(self) -> float:
+        return max(FIRST_PAUSE_S, self._rests_until - time.monotonic())
 
     def _try(self) -> bool:
         try:

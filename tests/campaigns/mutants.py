@@ -302,6 +302,11 @@ def _restore_trust() -> AbstractContextManager[object]:
     return _all(patch.object(restore, "OF_NOW", of_now), patch.object(restore, "VIEWS", (*restore.VIEWS, *trust)))
 
 
+def _leave_moved_rows() -> AbstractContextManager[object]:
+    """Leave what SQLite leaves of rows that it moved."""
+    return patch.object(FolderLocation, "erase_unallocated", _yes)
+
+
 def _all(*patches: AbstractContextManager[object]) -> AbstractContextManager[object]:
     stack = ExitStack()
     for each in patches:
@@ -348,6 +353,7 @@ MUTANTS: Final[Mapping[str, Callable[[], AbstractContextManager[object]]]] = {
     "write nothing again": _write_nothing_again,
     "miss what is hidden": _miss_what_is_hidden,
     "restore trust": _restore_trust,
+    "leave moved rows": _leave_moved_rows,
 }
 
 

@@ -48,6 +48,7 @@ CAUGHT_BY = {  # a seed that soon catches the mutant; other seeds are played onl
     "write nothing again": 41,
     "miss what is hidden": 91,
     "restore trust": 5,
+    "leave moved rows": 3147,
 }
 SLOW = (10, 49)  # they take as long as ten others
 # Every attack at least ten times, every rare event at least once, and every mutant is caught. Campaigns play more.

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 
 import apsw
 import pytest
@@ -17,7 +18,7 @@ import memcrdt
 from memcrdt.crdt.pieces import PIECE_BYTES
 from memcrdt.model import edits, limits
 from memcrdt.model.projection import project
-from memcrdt.store import compaction, log, quarantine
+from memcrdt.store import compaction, log, quarantine, scrubbing
 from memcrdt.store.files import FILE
 from memcrdt.store.quarantine import RefusedUpdate
 from memcrdt.store.recovery import doctor
@@ -277,21 +278,43 @@ def test_scrubbing_stops_and_continues_later_while_an_index_has_more_to_erase(
 
 
 def test_a_mark_made_during_scrubbing_stays(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forget by another process between folding and truncating does not count as scrubbed."""
+    """A forget by another process between folding and the end does not count as scrubbed."""
     a = device("A")
     first, second = a.add("first"), a.add("second")
-    truncate = a.store.truncate_wal
+    erase = a.store.erase_unallocated
 
     def forget_meanwhile() -> bool:
-        done = truncate()
+        done = erase()
         a.store.commit(lambda transaction: transaction.forget(1, second))
         return done
 
-    monkeypatch.setattr(a.store, "truncate_wal", forget_meanwhile)
+    monkeypatch.setattr(a.store, "erase_unallocated", forget_meanwhile)
     monkeypatch.setattr(a.store, "scrub_later", lambda: None)
     a.store.commit(lambda transaction: transaction.forget(1, first))
     a.store.scrub()
     assert _marks(a) == 1
+
+
+def test_scrubbing_rests_in_between_however_often_it_is_woken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a large store it takes long, and a member that forgets all the time must not stop others from writing."""
+    now, pauses = [100.0], list[float]()
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            pauses.append(timeout or 0.0)
+            return len(pauses) == 4
+
+    def work() -> bool:
+        now[0] += (2.0, 0.001, 30.0)[len(pauses) - 1]
+        retry.wake()
+        return True
+
+    monkeypatch.setattr(scrubbing, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    retry = scrubbing.RetryThread(work)
+    retry._stop = Stop()
+    retry.wake()
+    retry.stop()
+    assert pauses == [scrubbing.FIRST_PAUSE_S, 8.0, scrubbing.FIRST_PAUSE_S, scrubbing.LONGEST_PAUSE_S]
 
 
 def test_quarantined_bytes_of_the_shard_go_with_what_was_forgotten(device: Make) -> None:

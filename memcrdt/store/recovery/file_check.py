@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +29,7 @@ def file_problems(path: Path, vfs: str | None = None) -> list[str]:
 
 
 def _header_problem(path: Path) -> str | None:
-    with open_file(path) as file:
+    with connections.open_file(path, read_only=True) as file:
         size = file.xFileSize()
         return header_rebuild.header_problem(file.xRead(min(size, header_rebuild.HEADER), 0), size)
 
@@ -85,13 +84,3 @@ def _named(line: str, names: dict[int, str]) -> str:
     """Return a line of SQLite's check, with the name of its table or index in front."""
     found = _TREE.search(line)
     return f"{names.get(int(found[1]), 'a table')}: {line}" if found else line
-
-
-@contextmanager
-def open_file(path: Path) -> Iterator[apsw.VFSFile]:
-    """Open the file through SQLite. Opening and closing it in any other way would drop the locks of this process."""
-    file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_MAIN_DB | apsw.SQLITE_OPEN_READONLY, 0])
-    try:
-        yield file
-    finally:
-        file.xClose()

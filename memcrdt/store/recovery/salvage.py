@@ -19,7 +19,7 @@ from memcrdt.errors import CorruptError, StoreError
 from memcrdt.model.limits import MIB
 from memcrdt.store import connections, files, migrations, scratch
 from memcrdt.store.recovery import header_rebuild
-from memcrdt.store.recovery.file_check import connect, open_file
+from memcrdt.store.recovery.file_check import connect
 from memcrdt.store.recovery.table_copy import SEQUENCE, copied_tables, copy_readable
 
 # Tables that only the user can restore.
@@ -124,7 +124,7 @@ def _keep_damaged(db: apsw.Connection, path: Path) -> Path:
     db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
     kept = _kept_path(path)
     descriptor = os.open(kept, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o600)
-    with open_file(path) as source, os.fdopen(descriptor, "wb") as target:
+    with connections.open_file(path, read_only=True) as source, os.fdopen(descriptor, "wb") as target:
         size = source.xFileSize()
         for at in range(0, size, MIB):
             target.write(source.xRead(min(MIB, size - at), at))
