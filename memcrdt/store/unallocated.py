@@ -30,10 +30,10 @@ _HEADER: Final = struct.Struct(">BHHHB")  # kind, first free block, number of ce
 _HEADER_BYTES: Final = {2: 12, 5: 12, 10: 8, 13: 8}  # for each kind of page in a B-tree
 _LARGEST_PAGE: Final = 65_536  # the number for it in a header is 0
 
-# Other pages are empty or begin with the number of a page, of four bytes. In a larger file its first byte could be a
-# kind, too, so larger files are left as they are. Pointer maps begin with a kind of their own and are told by position.
+# Other pages are empty or begin with the number of a page, of four bytes. With more pages its first byte could be a
+# kind, too, so such files are left as they are. Pointer maps begin with a kind of their own and are told by position.
 # The first page begins with the header of the file. It has nothing but the list of tables.
-_LARGEST_FILE: Final = 128 * 1024 * MIB
+_MOST_PAGES: Final = 1 << 25  # 128 GiB of the usual pages
 _MAP_ENTRY_BYTES: Final = 5
 _PENDING_BYTE: Final = 0x4000_0000  # the page with it is unused, and a map that would be there is on the next one
 
@@ -73,8 +73,9 @@ def erase(db: apsw.Connection, path: Path, vfs: str | None) -> bool:
 
 def _remains(file: apsw.VFSFile, page_bytes: int, has_maps: bool) -> Iterator[tuple[int, int]]:
     """Yield where in the file there are unallocated spaces that are not all zeros."""
-    size = file.xFileSize() // page_bytes * page_bytes
-    for start in range(0, size if size <= _LARGEST_FILE else 0, _READ_BYTES):
+    pages = file.xFileSize() // page_bytes
+    size = pages * page_bytes if pages <= _MOST_PAGES else 0
+    for start in range(0, size, _READ_BYTES):
         portion = file.xRead(min(_READ_BYTES, size - start), start)
         for at, low, high in _unallocated(portion, page_bytes):
             if portion[low:high] == _ZEROS[: high - low]:

@@ -13,7 +13,7 @@ import pytest
 
 from memcrdt.store import connections, unallocated
 from memcrdt.store.files import FILE
-from memcrdt.testing.faults import Disk, FaultyVfs
+from memcrdt.testing.faults import Disk, Fault, FaultyVfs
 from tests.bare_device import BareDevice
 
 Make = Callable[..., BareDevice]
@@ -150,6 +150,21 @@ def test_what_was_erased_stays_so_after_a_power_cut(tmp_path: Path) -> None:
     after.mkdir()
     vfs.disk.after_power_cut(after, random.Random(1))
     assert not any(_all_unallocated(after / "rows.db", "t"))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_power_cut_in_the_middle_leaves_a_sound_file(tmp_path: Path, seed: int) -> None:
+    """Some sectors are written, and others are not."""
+    vfs = FaultyVfs(f"memcrdt-cut-{seed}", Disk())
+    path, after = tmp_path / "rows.db", tmp_path / "after"
+    _table(path, TABLES["rows by number"], random.Random(seed))
+    before = _content(path)
+    vfs.disk.fault = Fault("cut", 8, frozenset({"write"}))
+    with closing(_connect(path)) as db, pytest.raises(apsw.IOError):
+        unallocated.erase(db, path, vfs.name)
+    after.mkdir()
+    vfs.disk.after_power_cut(after, random.Random(seed))
+    assert _content(after / "rows.db") == before
 
 
 @pytest.mark.parametrize("damage", ["content below the list", "content behind the page", "cell", "free block"])
