@@ -239,6 +239,21 @@ def _with_fields(value: Json | Deleted, old: Json) -> Json | Deleted:
     return both if is_sendable(both) else value
 
 
+def later_than(writes: Writes, before: Registers) -> Writes:
+    """Return `writes` with times after those of the values that they replace in other shards.
+
+    Between shards the later value wins. The clock of this device may be behind that of the last writer.
+    """
+    return {key: _at_least(value, before.get(key)) for key, value in writes.items()}
+
+
+def _at_least(value: Json | Deleted, old: Json) -> Json | Deleted:
+    at, last = (each.get("at") if isinstance(each, dict) else None for each in (value, old))
+    if not isinstance(value, dict) or not is_time(at) or not is_time(last) or at > last:
+        return value
+    return {**value, "at": min(last + 1, limits.TIME_MAX_MS)}
+
+
 def is_sendable(value: Json) -> bool:
     """Return whether other devices accept a register with this value."""
     return encoded_size(value) <= limits.REGISTER_BYTES - _KEY_BYTES

@@ -152,11 +152,7 @@ def unexplained(memory_id: str, lost: Registers, found: Registers, elsewhere: Re
     if tombstone in left:
         return {key: value for key, value in lost.items() if key == tombstone}
     pruned = edits.may_be_pruned(memory_id, {**lost, **left}, left)
-    moved = {
-        key
-        for key in lost.keys() & elsewhere.keys()
-        if is_newer(elsewhere[key], lost[key]) or canonical(elsewhere[key]) == canonical(lost[key])
-    }
+    moved = {key for key in lost.keys() & elsewhere.keys() if not is_newer(lost[key], elsewhere[key])}
     return {key: value for key, value in lost.items() if key not in pruned | moved}
 
 
@@ -193,7 +189,6 @@ def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], R
         RemoteProtocolError: yrs refuses the copy, or takes too long for it. Of blocks that are known, it looked at none
             when the copy was applied to ours.
     """
-    from memcrdt.crdt.scan import scan
     from memcrdt.crdt.shard import Shard
 
     live, theirs = Shard.load(NOBODY, [ours]), Shard(NOBODY)
@@ -201,19 +196,32 @@ def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], R
     differing = {memory_id: each for memory_id in theirs.ids() if (each := _differing(theirs, live, memory_id))}
     if not differing:
         return []
+    settled, united = asserted(theirs), _united(theirs, ours)
     keys: list[str] = []
     for memory_id, found in differing.items():
-        here = live.registers(memory_id)
+        here, there = live.registers(memory_id), elsewhere(memory_id)
         lost = {key: value for key, value in found.items() if key not in here}
-        keys += unexplained(memory_id, lost, here, elsewhere(memory_id))
-    try:  # where both have a block of their own at the same clock, the copy keeps its own, as it came first
+        whole = here if united is None else united.registers(memory_id)
+        # An edit of a closed shard deletes there what it writes elsewhere. What none of our deletes removes is hidden
+        # even if another shard has it later, unless its sender has written it again without success.
+        moved = {key: value for key, value in there.items() if key not in whole or key in settled}
+        keys += unexplained(memory_id, lost, {**there, **here}, moved)
+        keys += [key for key in found.keys() & here.keys() if canonical(whole.get(key)) != canonical(here[key])]
+    return sorted(keys)
+
+
+def _united(theirs: Shard, ours: bytes) -> Shard | None:
+    """Return a copy of a document after our one was applied to it, or None if that takes too long.
+
+    Where both have a block of their own at the same clock, the copy keeps its own, as it came first.
+    """
+    from memcrdt.crdt.scan import scan
+
+    try:
         theirs.apply(ours, scan(ours, own=True))
     except RemoteProtocolError:
-        return sorted(keys)  # ours takes too long, and that is not the sender's fault
-    for memory_id, found in differing.items():
-        here, united = live.registers(memory_id), theirs.registers(memory_id)
-        keys += [key for key in found.keys() & here.keys() if canonical(united.get(key)) != canonical(here[key])]
-    return sorted(keys)
+        return None  # ours takes too long, and that is not the sender's fault
+    return theirs
 
 
 def _differing(theirs: Shard, live: Shard, memory_id: str) -> Registers:

@@ -130,8 +130,9 @@ class Transaction:
         before: Registers = {}
         for work in closed:
             found = work.registers_of(memory_id)
-            before = {**before, **found}
+            before = unite([before, found])
             work.pending[memory_id].update((key, DELETED) for key in writes if key in found)
+        writes = edits.later_than(writes, before)
         opened = [work for work in homes if not work.row.is_closed]
         if not opened:
             self._birth_shard(space).gather(memory_id, edits.kept_fields(writes, before))

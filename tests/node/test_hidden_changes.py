@@ -414,6 +414,84 @@ def test_edits_of_a_closed_shard_take_nothing_away(make: Make, monkeypatch: pyte
     assert (devices.count(Restate), devices.alarms("A"), devices.alarms("B")) == (0, "", "")
 
 
+@pytest.mark.parametrize("is_connected", [True, False])
+@pytest.mark.parametrize("names", ["AB", "BA"])
+@pytest.mark.parametrize("ahead_ms", [1_000_000, limits.TIME_MAX_MS])
+def test_an_edit_of_a_closed_shard_holds_although_the_clock_is_behind(
+    make: Make, monkeypatch: pytest.MonkeyPatch, ahead_ms: int, names: str, is_connected: bool
+) -> None:
+    """Between shards the later value wins, and what only went away would be written again."""
+    devices = make(names)
+    a, b = (devices.all[name] for name in "AB")
+    memory = devices.add("A", "text")
+    a.clock = min(a.clock + ahead_ms, limits.TIME_MAX_MS)
+    a.update(memory, importance=0.1, add_tags=["old"], metadata={"phone": "old"})
+    devices.committed("A")
+    devices.connect(*names)
+    if not is_connected:
+        devices.sim.cut(1)
+        devices.sim.run(1)
+    monkeypatch.setattr(limits, "SHARD_CLIENTS_MAX", 1)
+    b.update(memory, importance=0.9, remove_tags=["old"], metadata={"phone": "new"})
+    devices.committed("B")
+    if not is_connected:
+        devices.connect(*names)
+    for device in (a, b):
+        assert device.rows("SELECT importance, value FROM memories JOIN metadata USING(memory)") == [(0.9, '"new"')]
+        assert device.rows("SELECT tag FROM tags") == []
+        assert len(device.replica.digests(device.space())) == 2
+    assert devices.views()[0] == devices.views()[1]
+    assert (devices.count(Restate), devices.alarms("A"), devices.alarms("B")) == (0, "", "")
+
+
+def test_a_register_is_hidden_although_another_shard_has_a_later_value(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All show the same without it, but the documents would never be equal. Its author is gone."""
+    devices = make("ABC")
+    memory = devices.add("A", "text")
+    devices.connect("A", "B")
+    devices.sim.cut(1)
+    devices.connect("A", "C")
+    a, b, c = devices.all.values()
+    forger = Shard.load(a.store.facts.client_id, [a.replica.diff(a.space(), 0, {}).update])
+    devices.send("B", *forger.write({"junk": 1}).updates)
+    a.update(memory, importance=0.1)
+    devices.committed("A")
+    devices.sim.kill(devices.nodes["A"])
+    with monkeypatch.context() as patch:
+        patch.setattr(limits, "SHARD_CLIENTS_MAX", 1)
+        b.clock += 1_000
+        b.update(memory, importance=0.9)
+    devices.connect("B", "C")
+    for device in (b, c):
+        assert device.rows("SELECT importance FROM memories") == [(0.9,)]
+    of_b, of_c = (device.replica.digests(device.space()) for device in (b, c))
+    assert {number: each.digest for number, each in of_b.items()} == {n: each.digest for n, each in of_c.items()}
+    assert (len(of_b), devices.count(Restate)) == (2, 1)
+
+
+def test_a_reader_that_has_an_edit_of_a_closed_shard_asks_for_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edit has deleted what it wrote elsewhere. Another device does not know of it yet."""
+    devices = make("ABC")
+    devices.restrict("B")
+    memory = devices.add("A", "text")
+    devices.all["A"].update(memory, importance=0.1, add_tags=["old"])
+    devices.connect("A", "B")
+    devices.connect("C", "B")
+    devices.all["C"].take(devices.all["A"])
+    monkeypatch.setattr(limits, "SHARD_CLIENTS_MAX", 1)
+    devices.all["C"].clock += 1_000
+    devices.all["C"].update(memory, importance=0.9, remove_tags=["old"])
+    devices.committed("C")
+    assert devices.views()[1] == devices.views()[2] != devices.views()[0]
+    devices.sim.run(SOON_S)
+    assert devices.count(Diff) > 0
+    assert (devices.count(Restate), devices.alarms("A")) == (0, "")
+
+
 @pytest.mark.parametrize("reader", ["", "C"])
 def test_a_revision_that_was_pruned_meanwhile_does_not_come_back(make: Make, reader: str) -> None:
     """All that named it as their base were pruned, too, before this device saw them."""
