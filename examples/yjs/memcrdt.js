@@ -91,6 +91,7 @@ const KIB = 1024
 const MESSAGE_BYTES = 16 * KIB * KIB
 const SILENCE_MS = 30_000 // the endpoint sends something at least every 12 s
 const RETRY_MS = [100, 30_000]
+const TIME_MAX_MS = 253_402_300_799_999
 const ULID = /^[0-7][0-9A-HJKMNP-TV-Z]{25}$/
 const ID_CHARS = 26
 const BASES = 64
@@ -119,7 +120,7 @@ const isString = (/** @type {any} */ value, /** @type {number} */ chars) => type
   value.length <= 2 * chars && [...value].length <= chars && wellFormed(value)
 const isText = (/** @type {any} */ value) => isString(value, 64 * KIB) && utf8ToBytes(value).length <= 64 * KIB
 const isLabel = (/** @type {any} */ value) => isString(value, 256)
-const isTime = (/** @type {any} */ value) => Number.isInteger(value) && value >= 0 && value <= 253_402_300_799_999
+const isTime = (/** @type {any} */ value) => Number.isInteger(value) && value >= 0 && value <= TIME_MAX_MS
 const isUlid = (/** @type {any} */ value) => typeof value === 'string' && ULID.test(value)
 const isScope = (/** @type {any} */ value) => value === 'global' ||
   (typeof value === 'string' && /^(project|agent|conversation)\/(?! )[^\p{C}\p{Zl}\p{Zp}]+(?<! )$/u.test(value) &&
@@ -467,9 +468,13 @@ export class Space {
   }
 
   #set (/** @type {string} */ id, /** @type {[string, any]} */ [key, value]) {
-    const home = this.#homes(id).find(({ map }) => isBirth(map.get(id)))
-    const isFit = home && !this.#recovered.has(home.number)
-    this.#write(isFit ? home : this.#shard(this.#list.open), { [key]: value })
+    const homes = this.#homes(id)
+    const home = homes.find(({ map }) => isBirth(map.get(id)))
+    const shard = home && !this.#recovered.has(home.number) ? home : this.#shard(this.#list.open)
+    // Between shards the later value wins, and the clock here may be behind.
+    const others = homes.filter((each) => each !== shard).map(({ map }) => order(map.get(key)))
+    const at = Math.min(Math.max(value.at, ...others.map((other) => other + 1)), TIME_MAX_MS)
+    this.#write(shard, { [key]: { ...value, at } })
   }
 
   #write (/** @type {Shard} */ shard, /** @type {Record<string, any>} */ writes) {

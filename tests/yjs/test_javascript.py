@@ -150,6 +150,33 @@ async def test_all_shards_are_followed_over_one_socket(
     await eventually(lambda: not served.listener._clients)
 
 
+async def test_an_edit_holds_over_a_later_value_in_another_shard(
+    memory: Memory, served: Any, node: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock of the client is behind that of the device that wrote it."""
+    monkeypatch.setattr(limits, "SHARD_CLIENTS_MAX", 4)
+    id = memory.add("text")
+    await node(OPENED, url=f"{served.spaces}/personal", token=served.token)
+    await node("state.s.tag(id, 'old'); await state.s.whenSaved()", id=id)
+    memory.update(id, importance=0.1, remove_tags=["old"], metadata={"phone": "old"})  # the shard is closed now
+    with memory.store.reading() as db:
+        assert db.execute("SELECT count(*) FROM shards").get == 2
+    shown = await node(
+        """
+        const { s } = state, { now } = Date
+        await until(() => s.get(id).importance === 0.1 && s.get(id).metadata.phone === 'old')
+        Date.now = () => now() - 3_600_000
+        s.setAttribute(id, 'importance', 0.9); s.tag(id, 'old'); s.undescribe(id, 'phone')
+        Date.now = now
+        await s.whenSaved()
+        return s.get(id)""",
+        id=id,
+    )
+    assert (shown["importance"], shown["tags"], shown["metadata"]) == (0.9, ["old"], {})
+    record = memory.get(id)
+    assert (record.importance, record.tags, record.metadata) == (0.9, ("old",), {})
+
+
 async def test_every_verb_has_the_effect_of_the_method_of_memory(memory: Memory, served: Any, node: Any) -> None:
     """As soon as it is saved. Removing brings the memory back to where it was."""
     there = memory.add("there")
