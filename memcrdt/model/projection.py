@@ -171,6 +171,15 @@ def is_newer(value: Json, other: Json) -> bool:
     return _precedence(value)[0] > _precedence(other)[0]
 
 
+def replaces(value: Json, other: Json) -> bool:
+    """Return whether a value of a register in one shard leaves nothing of another value of it in another shard.
+
+    It does if it is the same, or if its time is not before that of the other one.
+    """
+    (at, canonical_form), (before, other_form) = _precedence(value), _precedence(other)
+    return canonical_form == other_form or at >= max(before, 0)
+
+
 def _precedence(value: Json) -> tuple[float, str]:
     at = value.get("at") if isinstance(value, dict) else None
     return (at if is_time(at) else -1, canonical(value))

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from memcrdt.errors import RemoteProtocolError
 from memcrdt.model import edits, limits, registers
 from memcrdt.model.ids import ULID_CHARS
-from memcrdt.model.projection import is_newer
+from memcrdt.model.projection import is_newer, replaces
 from memcrdt.model.registers import Registers
 from memcrdt.model.values import canonical, encoded_size
 from memcrdt.store.meta import is_asserting
@@ -152,7 +152,7 @@ def unexplained(memory_id: str, lost: Registers, found: Registers, elsewhere: Re
     if tombstone in left:
         return {key: value for key, value in lost.items() if key == tombstone}
     pruned = edits.may_be_pruned(memory_id, {**lost, **left}, left)
-    moved = {key for key in lost.keys() & elsewhere.keys() if not is_newer(lost[key], elsewhere[key])}
+    moved = {key for key in lost.keys() & elsewhere.keys() if replaces(elsewhere[key], lost[key])}
     return {key: value for key, value in lost.items() if key not in pruned | moved}
 
 

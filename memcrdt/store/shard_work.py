@@ -153,6 +153,9 @@ class ShardWork:
     def _touch(self, edit: Edit) -> None:
         self.touched |= edit.touched
         self.unborn |= edit.unborn
+        # Once a memory has no register here, this shard is no home of it any more. If it is then forgotten in another
+        # shard, nothing else would erase its bytes in this log.
+        self.to_scrub |= not edit.touched <= self.document.live.ids()
 
     def _write_head(self, db: SqlConnection) -> None:
         new = sum(len(update) for update, _ in self.updates)

@@ -204,9 +204,6 @@ class Transaction:
         self._record(work, edit if is_stock else replace(edit, unborn=frozenset()), origin)
         work.is_completed |= is_stock and bool(edit.removed)
         if self._is_read_only(work.row.space):
-            # The memory may be forgotten by a tombstone in another shard that comes later. This shard is then no home
-            # of it any more, and nothing else would erase the bytes in its log.
-            work.to_scrub |= bool(edit.removed)
             return False
         kept: dict[str, Json] = {}
         for memory_id, lost in claims.by_memory({**at_stake, **edit.removed}).items():

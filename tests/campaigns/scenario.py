@@ -231,8 +231,10 @@ def _look_for_traces(world: World, outcast: Computer) -> None:
             raise LostError(f"{computer.name} has a write that {outcast.name} made after it was revoked")
     if ours.encode() in b"".join(outcast.files().values()):
         raise LostError(f"{outcast.name} was revoked but has received a write of {writer.name}")
+    # A computer that has left the space may never hear of the revocation. It shares nothing with the revoked one then.
+    told = {computer.id for computer in world.computers if computer.has_cast_out(outcast)}
     links = [{end.node.id for end in link.ends} for link in world.sim.links.values() if link.up]
-    if any(outcast.id in ends and ends & world.parts.keys() - {outcast.id} for ends in links):
+    if any(outcast.id in ends and ends & told for ends in links):
         raise LostError(f"a computer is connected to {outcast.name}, which was revoked")
     world.counts["revocation everywhere"] += 1
 

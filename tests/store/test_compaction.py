@@ -215,6 +215,24 @@ def test_forgotten_text_is_in_no_byte_at_a_peer_either(device: Make) -> None:
     assert _files_with(b.home) == []
 
 
+def test_a_shard_that_a_memory_has_left_is_scrubbed(device: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Edits of a closed shard move what they change. The memory is then forgotten in other shards than this one."""
+    monkeypatch.setattr(limits, "SHARD_CLIENTS_MAX", 2)
+    a, b = device("a"), device("b")
+    memory = a.add("text")
+    a.update(memory, metadata={"key": SECRET})
+    b.take(a)
+    a.update(memory, metadata={"key": "later"})
+    b.take(a)
+    assert [number for (number,) in a.rows("SELECT number FROM homes JOIN shards USING(shard)")] == [0, 2]
+    a.forget(memory)
+    b.take(a)
+    b.store.scrub()
+    for each in (a, b):
+        each.close()
+        assert _files_with(each.home) == []
+
+
 def test_late_text_for_a_forgotten_memory_is_scrubbed(device: Make) -> None:
     """An edit whose author did not know of the forget leaves no byte at the receiver."""
     a, b = device("A"), device("B")

@@ -155,10 +155,10 @@ async def test_an_edit_holds_over_a_later_value_in_another_shard(
 ) -> None:
     """The clock of the client is behind that of the device that wrote it."""
     monkeypatch.setattr(limits, "SHARD_CLIENTS_MAX", 4)
-    id = memory.add("text")
+    memory_id = memory.add("text")
     await node(OPENED, url=f"{served.spaces}/personal", token=served.token)
-    await node("state.s.tag(id, 'old'); await state.s.whenSaved()", id=id)
-    memory.update(id, importance=0.1, remove_tags=["old"], metadata={"phone": "old"})  # the shard is closed now
+    await node("state.s.tag(id, 'old'); await state.s.whenSaved()", id=memory_id)
+    memory.update(memory_id, importance=0.1, remove_tags=["old"], metadata={"phone": "old"})  # the shard is closed now
     with memory.store.reading() as db:
         assert db.execute("SELECT count(*) FROM shards").get == 2
     shown = await node(
@@ -170,10 +170,10 @@ async def test_an_edit_holds_over_a_later_value_in_another_shard(
         Date.now = now
         await s.whenSaved()
         return s.get(id)""",
-        id=id,
+        id=memory_id,
     )
     assert (shown["importance"], shown["tags"], shown["metadata"]) == (0.9, ["old"], {})
-    record = memory.get(id)
+    record = memory.get(memory_id)
     assert (record.importance, record.tags, record.metadata) == (0.9, ("old",), {})
 
 
