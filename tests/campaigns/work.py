@@ -44,6 +44,8 @@ def write_expiring(world: World, computer: Computer) -> None:
 
     A computer forgets memories of its own 30 days after they expired, so none is forgotten in a run.
     """
+    if may_only_read(computer):  # by a statement of the hostile member, until that of the device that let it in arrives
+        return
     text = world.text()
     memory_id = computer.memory.add(text, expires_at=from_ms(computer.true_ms() + max(computer.skew_ms, 0) + _LIFE_MS))
     world.promises.wrote(computer, memory_id, text, PERSONAL)
