@@ -196,7 +196,8 @@ def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], R
     differing = {memory_id: each for memory_id in theirs.ids() if (each := _differing(theirs, live, memory_id))}
     if not differing:
         return []
-    settled, united = asserted(theirs), _united(theirs, ours)
+    settled = asserted(theirs)  # before ours is applied to it
+    united = _united(theirs, ours)
     keys: list[str] = []
     for memory_id, found in differing.items():
         here, there = live.registers(memory_id), elsewhere(memory_id)
@@ -211,7 +212,7 @@ def hidden(ours: bytes, copy: bytes, scanned: Scan, elsewhere: Callable[[str], R
 
 
 def _united(theirs: Shard, ours: bytes) -> Shard | None:
-    """Return a copy of a document after our one was applied to it, or None if that takes too long.
+    """Apply our document to a copy of it, and return the copy; None if that takes too long.
 
     Where both have a block of their own at the same clock, the copy keeps its own, as it came first.
     """

@@ -19,10 +19,11 @@ from memcrdt.model.edits import (
     forgotten,
     is_sendable,
     kept_fields,
+    later_than,
     prunable,
     sendable,
 )
-from memcrdt.model.projection import LiveMemory, Tombstone, project, unite
+from memcrdt.model.projection import LiveMemory, Tombstone, project, replaces, unite
 from memcrdt.model.records import Link
 from memcrdt.model.registers import DELETED, Deleted
 from memcrdt.model.values import Json
@@ -491,3 +492,35 @@ def test_names_are_shown_composed_and_removed_in_every_spelling() -> None:
     after = project(ID, [{**part, **edited(state, edit, Stamp(3, None, DEVICE), R1)}])  # type: ignore[dict-item]
     assert isinstance(after, LiveMemory)
     assert (after.tags, after.metadata) == ((), {})
+
+
+@pytest.mark.parametrize(
+    ("value", "other", "expected"),
+    [
+        ({"value": 1, "at": 5}, {"value": 2, "at": 4}, True),
+        ({"value": 1, "at": 5}, {"value": 2, "at": 5}, True),
+        ({"value": 1, "at": 5}, {"value": 2, "at": 6}, False),
+        (BIRTH, dict(reversed(BIRTH.items())), True),
+        (BIRTH, {**BIRTH, "device": "B" * 52}, False),
+        ({"value": 1, "at": -5}, {"value": 2, "at": "x"}, False),
+        ({"value": 1, "at": 0}, {"value": 2}, True),
+    ],
+)
+def test_a_value_replaces_one_in_another_shard_by_its_time(value: Json, other: Json, expected: bool) -> None:
+    """Births have no time, so two different ones are both kept."""
+    assert replaces(value, other) is expected
+
+
+def test_an_edit_that_moves_has_a_time_after_the_value_that_it_replaces() -> None:
+    """The latest time there is cannot be passed. A time that is none, or a deletion, stays."""
+    end = limits.TIME_MAX_MS
+    before: Part = {"a": {"at": 9}, "b": {"at": 3}, "c": {"at": end}, "d": {"at": end + 1}, "e": {"at": 9}}
+    writes: dict[str, Json | Deleted] = {key: {"at": 5} for key in "abcdf"} | {"e": DELETED}
+    assert later_than(writes, before) == {
+        "a": {"at": 10},
+        "b": {"at": 5},
+        "c": {"at": end},
+        "d": {"at": 5},
+        "e": DELETED,
+        "f": {"at": 5},
+    }
